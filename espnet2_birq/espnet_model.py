@@ -1,0 +1,142 @@
+"""BiRQ as an ESPnet SSL model: features, labels, mask, encoder, loss (Algorithm 1)."""
+
+from __future__ import annotations
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.asr.preencoder.abs_preencoder import AbsPreEncoder
+from espnet2.asr.specaug.abs_specaug import AbsSpecAug
+from espnet2.layers.abs_normalize import AbsNormalize
+from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.torch_utils.device_funcs import force_gatherable
+
+from espnet2_birq.errors import BadInputError
+from espnet2_birq.features import Subsampling, evaluation_mode, lower_layers
+from espnet2_birq.loss import BiRQLoss, Penalty
+from espnet2_birq.masking import SpanMasker
+
+# Masks and noise of every validation batch start from here, so that validation losses are comparable over epochs.
+VALIDATION_SEED = 20250918
+
+
+class ESPnetBiRQModel(ESPnetSSLModel):
+    """Pretrains an ESPnet encoder with anchoring and enhanced labels.
+
+    Args:
+        frontend: waveform to log-mel; None when features come from the data loader.
+        specaug: must be None: masking is the masker's.
+        normalize: feature normalisation, for labels and encoder alike.
+        preencoder: frame stacking, or None.
+        encoder: an encoder with ``encoders`` (see `espnet2_birq.features.lower_layers`).
+        subsampling: frames per step of preencoder and encoder together.
+        masker: draws the masks.
+        loss: head, labels and objective.
+        penalty: weights by step.
+        label_layer: k, the layer whose output makes the enhanced label.
+        extract_feats_in_collect_stats: whether ESPnet's statistics stage computes features.
+    """
+
+    def __init__(
+        self,
+        frontend: AbsFrontend | None,
+        specaug: AbsSpecAug | None,
+        normalize: AbsNormalize | None,
+        preencoder: AbsPreEncoder | None,
+        encoder: AbsEncoder,
+        subsampling: Subsampling,
+        masker: SpanMasker,
+        loss: BiRQLoss,
+        penalty: Penalty,
+        label_layer: int,
+        extract_feats_in_collect_stats: bool = True,
+    ) -> None:
+        super().__init__(
+            frontend=frontend,
+            specaug=specaug,
+            normalize=normalize,
+            preencoder=preencoder,
+            encoder=encoder,
+            losses=[],
+            util_attributes=set(),
+            required_inputs=set(),
+            util_modules=torch.nn.ModuleDict(),
+            token_list=[],
+        )
+        self.subsampling = subsampling
+        self.masker = masker
+        self.loss = loss
+        self.penalty = penalty
+        self.label_layer = label_layer
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+
+    def forward(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs: object
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """One batch of waveforms (B, L) to (loss, statistics, number of masked steps).
+
+        ESPnet's trainer weights the loss by the third value over all ranks, so the loss is a mean over the masked
+        steps of all of them.
+
+        Raises:
+            BadInputError: if an utterance is too short to give one encoder step.
+        """
+        generator = None
+        if not self.training:
+            generator = torch.Generator(device=speech.device).manual_seed(VALIDATION_SEED)
+        features_BFD, lengths_B = self.features(speech, speech_lengths)
+        steps_B = self._steps(lengths_B, kwargs.get("utt_id"))
+        masked_BT = self.masker.draw(steps_B, int(steps_B.max()), generator)
+        masked_BF = self.subsampling.mask_frames(masked_BT, features_BFD.size(1))
+        encoded_BTD = self._encode(self.masker.fill(features_BFD, masked_BF, generator), lengths_B, self.encoder)
+        anchor_BTI = self.subsampling.stack(features_BFD, masked_BT.size(1))
+
+        weights = self.penalty.weights(int(self.global_step))
+        hidden_SH = self.hidden(features_BFD, lengths_B)[masked_BT] if weights.enhanced else None
+        loss, stats = self.loss(encoded_BTD[masked_BT], anchor_BTI[masked_BT], hidden_SH, weights, generator=generator)
+        masked_steps = masked_BT.sum()
+        stats["loss"] = loss.detach()
+        stats["masked_share"] = masked_steps / steps_B.sum()
+        if self.training:
+            self.global_step += 1
+        return force_gatherable((loss, stats, masked_steps), loss.device)
+
+    def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unmasked, normalised features (B, F, D) in float32 whatever autocast says, and their lengths (B,)."""
+        with torch.autocast(speech.device.type, enabled=False), torch.no_grad():
+            features, lengths = self._extract_feats(speech.float(), speech_lengths)
+            if self.normalize is not None:
+                features, lengths = self.normalize(features, lengths)
+        return features, lengths
+
+    def hidden(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        """Output of layers 1..k on unmasked features (B, T, H), in evaluation mode, with gradients if labels want them."""
+        view = lower_layers(self.encoder, self.label_layer)
+        enhanced = self.loss.enhanced
+        with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and enhanced.gradient):
+            return self._encode(features_BFD, lengths_B, view)
+
+    def collect_feats(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs: object
+    ) -> dict[str, torch.Tensor]:
+        """Features before normalisation, for ESPnet's statistics stage."""
+        if not self.extract_feats_in_collect_stats:
+            return {"feats": speech, "feats_lengths": speech_lengths}
+        feats, feats_lengths = self._extract_feats(speech, speech_lengths)
+        return {"feats": feats, "feats_lengths": feats_lengths}
+
+    def _encode(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor, encoder: AbsEncoder) -> torch.Tensor:
+        if self.preencoder is not None:
+            features_BFD, lengths_B = self.preencoder(features_BFD, lengths_B)
+        return encoder(features_BFD, lengths_B)[0]
+
+    def _steps(self, lengths_B: torch.Tensor, utterance_ids: object) -> torch.Tensor:
+        steps_B = self.subsampling.steps(lengths_B)
+        if int(steps_B.min()) < 1:
+            index = int(steps_B.argmin())
+            name = utterance_ids[index] if isinstance(utterance_ids, (list, tuple)) else f"number {index} of the batch"
+            raise BadInputError(
+                f"utterance {name} has {int(lengths_B[index])} feature frames, too few for one encoder step "
+                f"({self.subsampling.receptive_field} needed); raise --min_wav_duration of stage 4"
+            )
+        return steps_B

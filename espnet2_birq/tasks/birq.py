@@ -1,0 +1,162 @@
+"""The pretraining task: ESPnet's SSL task with BiRQ's parts in its class choices."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Collection
+
+import numpy as np
+import torch
+from espnet2.ssl.espnet_model import ESPnetSSLModel
+from espnet2.tasks import ssl
+from espnet2.torch_utils.initialize import initialize
+from espnet2.train.class_choices import ClassChoices
+from espnet2.train.collate_fn import CommonCollateFn
+
+from espnet2_birq.errors import BadInputError
+from espnet2_birq.espnet_model import ESPnetBiRQModel
+from espnet2_birq.features import input_layer_subsampling, resolve_layer
+from espnet2_birq.labels import EnhancedLabels, RandomProjectionQuantizer
+from espnet2_birq.loss import BiRQLoss, ConstantPenalty, Penalty
+from espnet2_birq.masking import SpanMasker
+from espnet2_birq.tasks.build import build
+from espnet2_birq.tasks.stacking import FrameStacking
+from espnet2_birq.train.trainer import BiRQTrainer
+
+ssl.model_choices.classes["birq"] = ESPnetBiRQModel
+ssl.preencoder_choices.classes["stacking"] = FrameStacking
+
+masker_choices = ClassChoices("masker", {"span": SpanMasker}, type_check=SpanMasker, default="span")
+quantizer_choices = ClassChoices(
+    "quantizer",
+    {"random_projection": RandomProjectionQuantizer},
+    type_check=RandomProjectionQuantizer,
+    default="random_projection",
+)
+label_source_choices = ClassChoices(
+    "label_source", {"enhanced": EnhancedLabels}, type_check=EnhancedLabels, default="enhanced"
+)
+penalty_choices = ClassChoices("penalty", {"constant": ConstantPenalty}, type_check=Penalty, default="constant")
+
+DEFAULTS = {
+    "frontend": "default",
+    "normalize": "utterance_mvn",
+    "preencoder": None,
+    "encoder": "conformer",
+    "model": "birq",
+    "num_att_plot": 0,
+    "token_list": [],
+}
+
+
+class BiRQTask(ssl.SSLTask):
+    """Pretraining from audio alone; no token list, no text.
+
+    Adds the groups ``masker``, ``quantizer``, ``label_source`` and ``penalty`` (each with its ``_conf``) to those of
+    ESPnet's SSL task; of the latter, ``loss``, ``util`` and ``specaug`` have no meaning here.
+    """
+
+    class_choices_list = [
+        *ssl.SSLTask.class_choices_list,
+        masker_choices,
+        quantizer_choices,
+        label_source_choices,
+        penalty_choices,
+    ]
+    trainer = BiRQTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ESPnet's arguments with this task's defaults."""
+        super().add_task_arguments(parser)
+        parser.get_default("required").remove("token_list")
+        parser.set_defaults(**DEFAULTS, loss=[], util=[])
+
+    @classmethod
+    def build_collate_fn(
+        cls, args: argparse.Namespace, train: bool
+    ) -> Callable[[Collection[tuple[str, dict[str, np.ndarray]]]], tuple[list[str], dict[str, torch.Tensor]]]:
+        """Zero-padded batches of whole utterances; nothing is cropped to the shortest."""
+        return CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> None:
+        """Waveforms go in as they are."""
+        return None
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetSSLModel:
+        """The model of a configuration.
+
+        Raises:
+            BadInputError: naming the configuration key that cannot be used.
+        """
+        for key in ("loss", "util", "specaug"):
+            if getattr(args, key):
+                raise BadInputError(f"{key}: not used by the BiRQ task; remove it from the configuration")
+        if args.model != "birq":
+            raise BadInputError(f"model: must be birq, got {args.model}")
+        args.token_list = []
+
+        frontend, input_size = None, args.input_size
+        if input_size is None:
+            frontend = build(ssl.frontend_choices, args.frontend, args.frontend_conf)
+            input_size = frontend.output_size()
+            if args.frontend_conf.get("center", True) and args.frontend == "default":
+                logging.warning(
+                    "frontend_conf center is true: the last frames of an utterance see the padding, so labels "
+                    "depend on batch mates; set center: false"
+                )
+        normalize = build(ssl.normalize_choices, args.normalize, args.normalize_conf)
+        feature_size = input_size
+        preencoder = None
+        if args.preencoder is not None:
+            preencoder = build(ssl.preencoder_choices, args.preencoder, args.preencoder_conf, input_size=input_size)
+            input_size = preencoder.output_size()
+        stacking = preencoder.factor if isinstance(preencoder, FrameStacking) else 1
+        encoder = build(ssl.encoder_choices, args.encoder, args.encoder_conf, input_size=input_size)
+        if not hasattr(encoder, "encoders"):
+            raise BadInputError(f"encoder: {args.encoder} has no list of layers to take enhanced labels from")
+        if args.encoder_conf.get("layer_drop_rate", 0.0):
+            raise BadInputError("encoder_conf: layer_drop_rate must be 0: the label layer must not move")
+        try:
+            default_input_layer = args.encoder_conf.get("input_layer", "conv2d")
+            subsampling = input_layer_subsampling(default_input_layer, stacking)
+        except ValueError as error:
+            raise BadInputError(str(error)) from error
+
+        quantizer = build(
+            quantizer_choices, args.quantizer, args.quantizer_conf, input_dim=feature_size * subsampling.factor
+        )
+        penalty = build(penalty_choices, args.penalty, args.penalty_conf)
+        source = build(
+            label_source_choices,
+            args.label_source,
+            args.label_source_conf,
+            hidden_dim=encoder.output_size(),
+            quantizer=quantizer,
+        )
+        try:
+            label_layer = resolve_layer(source.layer, len(encoder.encoders))
+        except ValueError as error:
+            raise BadInputError(f"label_source_conf: {error}") from error
+        model = build(
+            ssl.model_choices,
+            args.model,
+            args.model_conf,
+            frontend=frontend,
+            specaug=None,
+            normalize=normalize,
+            preencoder=preencoder,
+            encoder=encoder,
+            subsampling=subsampling,
+            masker=build(masker_choices, args.masker, args.masker_conf),
+            loss=BiRQLoss(encoder.output_size(), quantizer, source if penalty.uses_enhanced else None),
+            penalty=penalty,
+            label_layer=label_layer,
+        )
+        if args.init is not None:
+            initialize(model, args.init)
+        logging.info(f"Quantizer fingerprint: {quantizer.fingerprint()}")
+        return model

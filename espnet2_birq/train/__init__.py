@@ -1,0 +1,1 @@
+"""What ESPnet's trainer lacks."""
