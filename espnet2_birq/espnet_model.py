@@ -13,6 +13,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet2_birq.errors import BadInputError
 from espnet2_birq.features import Subsampling, evaluation_mode, lower_layers
+from espnet2_birq.labels.selection import at_least_float32, exact_dtype
 from espnet2_birq.loss import BiRQLoss, Penalty
 from espnet2_birq.masking import SpanMasker
 
@@ -102,15 +103,21 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         return force_gatherable((loss, stats, masked_steps), loss.device)
 
     def features(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Unmasked, normalised features (B, F, D) in float32 whatever autocast says, and their lengths (B,)."""
+        """Unmasked, normalised features (B, F, D) in float32 whatever autocast says, and their lengths (B,).
+
+        The normalisation runs in `exact_dtype`: the rounding of an utterance's mean in float32 depends on how much
+        padding its batch mates add to the sum.
+        """
         with torch.autocast(speech.device.type, enabled=False), torch.no_grad():
-            features, lengths = self._extract_feats(speech.float(), speech_lengths)
+            features, lengths = self._extract_feats(at_least_float32(speech), speech_lengths)
             if self.normalize is not None:
-                features, lengths = self.normalize(features, lengths)
+                dtype = features.dtype
+                features, lengths = self.normalize(features.to(exact_dtype(features.device)), lengths)
+                features = features.to(dtype)
         return features, lengths
 
     def hidden(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """Output of layers 1..k on unmasked features (B, T, H), in evaluation mode, with gradients if labels want them."""
+        """Output (B, T, H) of layers 1..k on unmasked features, in evaluation mode; gradients flow if labels want them."""
         view = lower_layers(self.encoder, self.label_layer)
         enhanced = self.loss.enhanced
         with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and enhanced.gradient):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from espnet2_birq.labels.quantizer import RandomProjectionQuantizer, draw_projection
-from espnet2_birq.labels.selection import NOISE_KINDS, gumbel_softmax_labels, nearest_codes
+from espnet2_birq.labels.selection import NOISE_KINDS, at_least_float32, gumbel_softmax_labels, nearest_codes
 
 NORMALIZATIONS = ("layer", "none")
 NORMALIZATION_EPS = 1e-5
@@ -17,12 +17,12 @@ SEED_OFFSET = 7919
 
 
 def normalize_hidden(hidden: torch.Tensor, normalization: str) -> torch.Tensor:
-    """Eq 3's normalisation of the layer output, which the paper leaves open; float32.
+    """Eq 3's normalisation of the layer output, which the paper leaves open; in float32 at least.
 
     ``layer`` gives every step zero mean and unit variance over the width, without trained parameters: it needs no
     other step, so a label depends on nothing but its own step's hidden vector.
     """
-    hidden = hidden.float()
+    hidden = at_least_float32(hidden)
     if normalization == "none":
         return hidden
     return nn.functional.layer_norm(hidden, hidden.shape[-1:], eps=NORMALIZATION_EPS)

@@ -7,7 +7,7 @@ import hashlib
 import torch
 from torch import nn
 
-from espnet2_birq.labels.selection import nearest_codes
+from espnet2_birq.labels.selection import at_least_float32, exact_dtype, nearest_codes
 
 DISTANCES = ("raw", "l2")
 UNIT_NORM_EPS = 1e-12
@@ -23,7 +23,7 @@ class RandomProjectionQuantizer(nn.Module):
 
     Everything is drawn from a generator of its own, on the CPU, so that the global random state is neither read nor
     moved and every rank holds the same numbers. Projection and codebook are float32 buffers: saved with the model,
-    never trained. Computation is float32 whatever autocast says.
+    never trained. Labels are decided in float64 whatever autocast says (see `exact_dtype`).
 
     Projections are N(0, 1 / input_dim), which keeps unit-variance input at unit variance; codes are N(0, 1).
 
@@ -52,7 +52,7 @@ class RandomProjectionQuantizer(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        sizes = dict(input_dim=input_dim, code_dim=code_dim, num_codes=num_codes, num_codebooks=num_codebooks)
+        sizes = {"input_dim": input_dim, "code_dim": code_dim, "num_codes": num_codes, "num_codebooks": num_codebooks}
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
@@ -76,15 +76,17 @@ class RandomProjectionQuantizer(nn.Module):
         return self.codebook.size(0)
 
     def project(self, features_SI: torch.Tensor, projection_GIC: torch.Tensor) -> torch.Tensor:
-        """Project into code space, unit length if the distance asks for it: (S, I) -> float32 (G, S, C)."""
-        projected_GSC = torch.matmul(features_SI.float(), projection_GIC)
+        """Project into code space, unit length if the distance asks for it: (S, I) -> float32 or 64 (G, S, C)."""
+        features_SI = at_least_float32(features_SI)
+        projected_GSC = torch.matmul(features_SI, projection_GIC.to(features_SI.dtype))
         return unit_norm(projected_GSC) if self.distance == "l2" else projected_GSC
 
     @torch.no_grad()
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Label features of any leading shape: (..., input_dim) -> int64 (..., G)."""
         with torch.autocast(features.device.type, enabled=False):
-            projected_GSC = self.project(features.reshape(-1, features.size(-1)), self.projection)
+            features_SI = features.reshape(-1, features.size(-1)).to(exact_dtype(features.device))
+            projected_GSC = self.project(features_SI, self.projection)
             labels_SG = torch.stack(
                 [nearest_codes(u_SC, c_NC) for u_SC, c_NC in zip(projected_GSC, self.codebook, strict=True)], dim=-1
             )

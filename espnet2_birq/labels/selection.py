@@ -11,21 +11,40 @@ import torch
 
 NOISE_KINDS = ("printed", "gumbel", "none")
 
-# Rows of the steps x codes score matrix that exist at once in `nearest_codes`: 16 MB of float32 at 8192 codes.
-CHUNK_STEPS = 512
+# Rows of the steps x codes score matrix that exist at once in `nearest_codes`: 16 MB of float64 at 8192 codes.
+CHUNK_STEPS = 256
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32, or as it is when it is float64 (a model in double precision)."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """Precision of hard decisions: float64, where the device has it.
+
+    A matrix product rounds a row differently when the number of rows beside it changes. In float32 that can turn the
+    nearest code when two are nearly as near, and a label would depend on its batch mates.
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def code_scores(projected_SC: torch.Tensor, codebook_NC: torch.Tensor) -> torch.Tensor:
-    """Negative squared distances up to a per-step constant: ``2 u.c - |c|^2``, (S, N), float32."""
+    """Negative squared distances up to a per-step constant: ``2 u.c - |c|^2``, (S, N)."""
     return torch.addmm(-codebook_NC.square().sum(-1), projected_SC, codebook_NC.t(), alpha=2.0)
 
 
 @torch.no_grad()
 def nearest_codes(projected_SC: torch.Tensor, codebook_NC: torch.Tensor) -> torch.Tensor:
-    """Index of the nearest code of every step (Eq 2): (S, C), (N, C) -> int64 (S,), in chunks of `CHUNK_STEPS`."""
+    """Index of the nearest code of every step (Eq 2): (S, C), (N, C) -> int64 (S,), in chunks of `CHUNK_STEPS`.
+
+    Decided in `exact_dtype`; of equally near codes the first.
+    """
     if not projected_SC.size(0):
         return torch.zeros(0, dtype=torch.int64, device=projected_SC.device)
-    return torch.cat([code_scores(chunk, codebook_NC).argmax(-1) for chunk in projected_SC.split(CHUNK_STEPS)])
+    exact = exact_dtype(projected_SC.device)
+    codebook_NC = codebook_NC.to(exact)
+    return torch.cat([code_scores(rows.to(exact), codebook_NC).argmax(-1) for rows in projected_SC.split(CHUNK_STEPS)])
 
 
 def gumbel_softmax_labels(

@@ -9,6 +9,7 @@ from torch import nn
 
 from espnet2_birq.labels.enhanced import EnhancedLabels
 from espnet2_birq.labels.quantizer import RandomProjectionQuantizer
+from espnet2_birq.labels.selection import at_least_float32
 from espnet2_birq.loss.cross_entropy import hard_cross_entropy, soft_cross_entropy
 from espnet2_birq.loss.penalty import PenaltyWeights
 
@@ -33,8 +34,8 @@ class BiRQLoss(nn.Module):
         self.head = nn.Linear(encoder_dim, quantizer.num_codebooks * quantizer.num_codes)
 
     def logits(self, encoded_SD: torch.Tensor) -> torch.Tensor:
-        """The head's output in float32: (S, D) -> (G, S, N)."""
-        logits = self.head(encoded_SD).float()
+        """The head's output in float32 at least: (S, D) -> (G, S, N)."""
+        logits = at_least_float32(self.head(encoded_SD))
         return logits.view(-1, self.quantizer.num_codebooks, self.quantizer.num_codes).transpose(0, 1)
 
     def forward(

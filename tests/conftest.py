@@ -1,0 +1,52 @@
+"""Shared by all tests: one thread, and tiny pretraining models built through the real task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+TINY_CONFIG: dict[str, Any] = {
+    "frontend": "default",
+    "frontend_conf": {"fs": 16000, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 80, "center": False},
+    "normalize": "utterance_mvn",
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 24,
+        "num_blocks": 3,
+        "cnn_module_kernel": 5,
+        "input_layer": "conv2d",
+        "macaron_style": True,
+        "use_cnn_module": True,
+        "rel_pos_type": "latest",
+        "pos_enc_layer_type": "rel_pos",
+        "selfattention_layer_type": "rel_selfattn",
+        "dropout_rate": 0.1,
+    },
+    "quantizer_conf": {"num_codes": 64},
+    "label_source_conf": {"layer": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def build_tiny() -> Callable[..., Any]:
+    """``build_tiny(**overrides)``: an `ESPnetBiRQModel` of `TINY_CONFIG`; ``<group>_conf`` overrides are merged in."""
+    from espnet2_birq.tasks.birq import BiRQTask
+
+    defaults = BiRQTask.get_parser().parse_args(["--output_dir", "unused"])
+
+    def build(**overrides: Any) -> Any:
+        args = type(defaults)(**vars(defaults))
+        for key, value in {**TINY_CONFIG, **overrides}.items():
+            merge = key.endswith("_conf") and key in TINY_CONFIG and key in overrides
+            setattr(args, key, {**TINY_CONFIG[key], **value} if merge else value)
+        torch.manual_seed(0)
+        return BiRQTask.build_model(args)
+
+    return build
