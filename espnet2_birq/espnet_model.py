@@ -117,7 +117,10 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         return features, lengths
 
     def hidden(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """Output (B, T, H) of layers 1..k on unmasked features, in evaluation mode; gradients flow if labels want them."""
+        """Output of layers 1..k on unmasked features in evaluation mode: (B, F, D) -> (B, T, H).
+
+        Gradients flow if the labels want them.
+        """
         view = lower_layers(self.encoder, self.label_layer)
         enhanced = self.loss.enhanced
         with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and enhanced.gradient):
