@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_birq.corpus.tables import write_text_atomically
 from espnet2_birq.errors import BadInputError
 from espnet2_birq.pipeline.fingerprint import fingerprint_path, fingerprint_scp
 
@@ -96,15 +95,7 @@ def describe_changes(old: dict[str, dict[str, str]], new: dict[str, dict[str, st
 def write_json(path: Path, content: dict) -> None:
     """Write ``content`` to ``path`` as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1, sort_keys=True, ensure_ascii=False)
-            stream.write("\n")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    write_text_atomically(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _rival_markers(folder: Path, stage: str, outputs: set[str]) -> list[tuple[Path, dict]]:
