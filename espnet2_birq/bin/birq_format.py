@@ -44,7 +44,8 @@ def main() -> None:
     args = get_parser().parse_args()
     if args.nj < 1:
         raise BadInputError(f"--nj is {args.nj}; at least one worker is needed")
-    from espnet2_birq.corpus.formatting import FormatOptions, format_data_dir
+    from espnet2_birq.corpus.format_recording import FormatOptions
+    from espnet2_birq.corpus.formatting import format_data_dir
 
     options = FormatOptions(args.fs, args.audio_format, args.nj, args.expect_fs, args.skip_bad)
     format_data_dir(args.data_dir, args.out_dir, options, args.reuse)

@@ -1,1 +1,1 @@
-"""Data directories, audio decoding and formatting, token lists, corpora. Imports no torch, so commands start at once."""
+"""Data directories, audio decoding and formatting, token lists, corpora. Imports no torch, to start at once."""

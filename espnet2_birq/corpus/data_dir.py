@@ -117,9 +117,7 @@ def write_data_dir(directory: Path, data: DataDir) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     if data.segments is not None:
-        write_table(
-            directory / "segments", {u: f"{s.recording} {s.start:.3f} {s.end:.3f}" for u, s in data.segments.items()}
-        )
+        write_table(directory / "segments", {u: f"{s.recording} {s.start} {s.end}" for u, s in data.segments.items()})
     else:
         (directory / "segments").unlink(missing_ok=True)
     for name in _OPTIONAL:
@@ -187,7 +185,8 @@ def _check_known_keys(directory: Path, name: str, table: Iterable[str], other: s
     for number, key in enumerate(table, 1):
         if key not in known:
             raise BadInputError(
-                f"{directory / name}:{number}: {key!r} has no line in {directory / other}; add one there or remove it here"
+                f"{directory / name}:{number}: {key!r} has no line in {directory / other}; "
+                "add one there or remove it here"
             )
 
 
@@ -203,5 +202,6 @@ def _check_speakers(directory: Path, utt2spk: dict[str, str]) -> None:
     for speaker in expected:
         if speaker not in listed:
             raise BadInputError(
-                f"{directory / 'spk2utt'}: speaker {speaker!r} of utt2spk is missing; delete spk2utt and prepare the data again"
+                f"{directory / 'spk2utt'}: speaker {speaker!r} of utt2spk is missing; "
+                "delete spk2utt and prepare the data again"
             )

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,18 +51,15 @@ def collect_packages(packages: Sequence[PinnedPackage], downloads: Path, mirror:
         if not mirror.is_dir():
             raise BadInputError(f"{mirror}: no such folder; give the folder that holds the .deb files")
         folder = mirror
-    found = {package.name: _find(package, folder) for package in packages}
-    missing = [name for name, path in found.items() if path is None]
+    missing = [package for package in packages if _find(package, folder) is None]
     if missing and mirror is not None:
-        raise BadInputError(
-            f"{mirror}: no .deb of {', '.join(missing)}; add them with: apt-get download {' '.join(missing)}"
-        )
+        names = " ".join(package.name for package in missing)
+        raise BadInputError(f"{mirror}: packages are missing; add them there with: apt-get download {names}")
     if missing:
         _apt_get_download(missing, downloads)
-        found = {package.name: _find(package, folder) for package in packages}
     paths = {}
     for package in packages:
-        path = found[package.name]
+        path = _find(package, folder)
         if path is None:
             raise BadInputError(f"{downloads}: apt-get brought no .deb of {package.name}; download it there by hand")
         _verify(package, path)
@@ -78,14 +74,12 @@ def unpack(package: Path, directory: Path) -> None:
     if done.is_file() and done.read_text() == stamp:
         return
     _require("dpkg-deb", "unpack packages")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as temporary:
-        fresh = Path(temporary) / "content"
-        _run(["dpkg-deb", "-x", str(package), str(fresh)], f"{package}: cannot be unpacked; delete it and run again")
-        (fresh / done.name).write_text(stamp)
-        if directory.exists():
-            shutil.rmtree(directory)
-        fresh.rename(directory)
+    fresh = _emptied(directory.with_name(f".{directory.name}.part"))
+    _run(["dpkg-deb", "-x", str(package), str(fresh)], f"{package}: cannot be unpacked; delete it and run again")
+    (fresh / done.name).write_text(stamp)
+    if directory.exists():
+        shutil.rmtree(directory)
+    fresh.rename(directory)
 
 
 def _find(package: PinnedPackage, folder: Path) -> Path | None:
@@ -120,8 +114,9 @@ def _verify(package: PinnedPackage, path: Path) -> None:
     )
 
 
-def _apt_get_download(names: Sequence[str], downloads: Path) -> None:
+def _apt_get_download(packages: Sequence[PinnedPackage], downloads: Path) -> None:
     """``apt-get download`` into ``downloads``, with the lists refreshed first where a package is unknown."""
+    names = [package.name for package in packages]
     by_hand = f"on a Debian or Ubuntu machine run: apt-get download {' '.join(names)}; then give the folder as --mirror"
     if shutil.which("apt-get") is None or shutil.which("apt-cache") is None:
         raise BadInputError(f"apt-get is not installed, so the packages cannot be downloaded; {by_hand}")
@@ -130,17 +125,27 @@ def _apt_get_download(names: Sequence[str], downloads: Path) -> None:
     unknown = [name for name in names if not _is_known_to_apt(name)]
     if unknown:
         raise BadInputError(
-            f"apt does not know {', '.join(unknown)}; run 'apt-get update' as root (on Ubuntu enable 'universe'), or {by_hand}"
+            f"apt does not know {', '.join(unknown)}; run 'apt-get update' as root (on Ubuntu enable 'universe'), "
+            f"or {by_hand}"
         )
     downloads.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=downloads, prefix=".apt.") as temporary:
-        # As root, apt fetches as user _apt, which must be able to write here; otherwise it warns and goes on as root.
-        os.chmod(temporary, 0o777)
-        print(f"downloading {len(names)} Debian packages into {downloads} (about 190 MB for all of them)", flush=True)
-        _run(["apt-get", "-q", "download", *names], f"apt-get download failed; {by_hand}", cwd=Path(temporary))
-        for package in Path(temporary).glob("*.deb"):
-            # apt writes a version's epoch ("2:1.0") as %3a; the known versions have none.
-            os.replace(package, downloads / package.name)
+    part = _emptied(downloads / ".part")
+    # As root, apt fetches as user _apt, which must be able to write here; otherwise it warns and goes on as root.
+    part.chmod(0o777)
+    megabytes = sum(package.size for package in packages) / 1e6
+    print(f"downloading {len(names)} Debian packages into {downloads} (about {megabytes:.0f} MB)", flush=True)
+    _run(["apt-get", "-q", "download", *names], f"apt-get download failed; {by_hand}", cwd=part)
+    for path in part.glob("*.deb"):
+        os.replace(path, downloads / path.name)
+    part.rmdir()
+
+
+def _emptied(directory: Path) -> Path:
+    """``directory``, new and empty: what a killed run left in it is removed."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    return directory
 
 
 def _is_known_to_apt(name: str) -> bool:

@@ -26,12 +26,13 @@ _SALT = "debvox-18"  # changing it draws other splits, and makes all published n
 _SUBSETS = {"1h": 3600.0, "10min": 600.0}
 # Clips that no set holds: the prompts silence/1 to silence/10 (digital silence), and three files without a sample.
 _SILENCE, _NO_AUDIO = "silence", "no audio"
+_HELD_OUT = "sentence of the validation or test set"
 _G722_BYTES_PER_SECOND = 8000
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A clip with its normalised transcript (None: for pretraining only, for the reason given) and length in seconds."""
+    """A clip with its normalised transcript (None: none, for the reason given) and its length in seconds."""
 
     clip: Clip
     transcript: str | None
@@ -44,8 +45,8 @@ def prepare(data_dir: Path, downloads: Path, mirror: Path | None, languages: Seq
 
     Args:
         data_dir: gets ``train_ssl``, ``valid_ssl`` and, per language L, ``train_L_all``, ``train_L_1h``,
-            ``train_L_10min`` (where there is that much), ``valid_L`` and ``test_L``; ``untranscribed.tsv`` lists what
-            has no transcript and why (reasons ``silence`` and ``no audio``: in no set at all).
+            ``train_L_10min`` (where there is that much), ``valid_L`` and ``test_L``; ``left_out.tsv`` lists what
+            serves pretraining only and why (reasons ``silence`` and ``no audio``: not even that).
         downloads: keeps the packages and their unpacked content.
         mirror: folder that holds the packages already, or None to download them with apt.
         languages: two-letter codes.
@@ -59,15 +60,17 @@ def prepare(data_dir: Path, downloads: Path, mirror: Path | None, languages: Seq
     data_dir.mkdir(parents=True, exist_ok=True)
     audible = [utterance for utterance in everything if utterance.reason not in (_SILENCE, _NO_AUDIO)]
     utterances = {language: [u for u in audible if u.clip.language == language] for language in languages}
-    for name, members in _sets(utterances).items():
+    sets = _sets(utterances)
+    for name, members in sets.items():
         write_data_dir(data_dir / name, _data_dir(members, with_text=not name.endswith("_ssl")))
         hours = sum(member.seconds for member in members) / 3600
         print(f"{data_dir / name}: {len(members)} utterances, {hours:.2f} h", flush=True)
-    write_rows(
-        data_dir / "untranscribed.tsv", ((u.clip.utterance, u.reason) for u in everything if u.transcript is None)
-    )
-    counts = Counter(utterance.reason for utterance in everything if utterance.transcript is None)
-    print(f"no transcript: {', '.join(f'{count} {reason}' for reason, count in counts.most_common())}", flush=True)
+    in_use = {u.clip.utterance for name, members in sets.items() if not name.endswith("_ssl") for u in members}
+    left_out = [(u.clip.utterance, u.reason or _HELD_OUT) for u in everything if u.clip.utterance not in in_use]
+    write_rows(data_dir / "left_out.tsv", left_out)
+    counts = Counter(reason for _, reason in left_out)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    print(f"{data_dir / 'left_out.tsv'}: not in the transcribed sets: {reasons}", flush=True)
 
 
 def split_of(group: str) -> str:
@@ -79,7 +82,7 @@ def split_of(group: str) -> str:
 
 
 def nested_subset(utterances: Iterable[Utterance], seconds: float) -> list[Utterance]:
-    """The first utterances in the order of a hash of their ids that fit into ``seconds``; smaller subsets are nested."""
+    """The first utterances, in the order of a hash of their ids, that fit into ``seconds``; so subsets are nested."""
     chosen: list[Utterance] = []
     total = 0.0
     for utterance in sorted(utterances, key=lambda u: (_hash(u.clip.utterance), u.clip.utterance)):

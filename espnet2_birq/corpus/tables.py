@@ -25,7 +25,7 @@ def byte_order(key: str) -> bytes:
 
 def write_text_atomically(path: Path, content: str) -> None:
     """Write ``content`` to a temporary neighbour of ``path`` and rename, so that a killed writer leaves old or new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(content)
@@ -107,7 +107,8 @@ def read_table(path: Path, allow_empty_values: bool = False) -> dict[str, str]:
             )
         if previous is not None and byte_order(key) < byte_order(previous):
             raise BadInputError(
-                f"{where}: not sorted: {key!r} comes after {previous!r}; sort the file with: LC_ALL=C sort -o {path} {path}"
+                f"{where}: not sorted: {key!r} comes after {previous!r}; "
+                f"sort the file with: LC_ALL=C sort -o {path} {path}"
             )
         if not value and not allow_empty_values:
             missing = "transcript" if path.name == "text" else "value"
