@@ -226,7 +226,7 @@ stage_2() { # speed perturbation
             --output "${datadir}/${dset}_sp/wav.scp" -- \
             "${data_backend[@]}" "${logs}/2_perturb_${dset}.log" \
             "${python}" -m espnet2_birq.bin.birq_perturb --data_dir "${datadir}/${dset}" \
-            --out_dir "${datadir}/${dset}_sp" --factors "${WORDS[@]}" --nj "${nj}"
+            --out_dir "${datadir}/${dset}_sp" --factors "${WORDS[@]}"
     done
 }
 
@@ -236,7 +236,7 @@ stage_3() { # format audio
     need train_set valid_set
     for dset in $(unique "${training_sets[@]}" "${test_list[@]}"); do
         out=$(formatted "${dset}")
-        inputs_of "${datadir}/${dset}" utt2spk segments text
+        inputs_of "${datadir}/${dset}" utt2spk segments text utt2speed
         step "format audio of ${dset} into ${out}" "${logs}/3_format_${dset}.log" \
             --option "fs=${fs}" --option "audio_format=${audio_format}" \
             --scp "${datadir}/${dset}/wav.scp" "${INPUTS[@]}" \
