@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -36,17 +37,24 @@ TINY_CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def build_tiny() -> Callable[..., Any]:
-    """``build_tiny(**overrides)``: an `ESPnetBiRQModel` of `TINY_CONFIG`; ``<group>_conf`` overrides are merged in."""
+    """``build_tiny(**overrides)``: the model of `TINY_CONFIG`, into which each ``<group>_conf`` is merged."""
     from espnet2_birq.tasks.birq import BiRQTask
 
     defaults = BiRQTask.get_parser().parse_args(["--output_dir", "unused"])
 
     def build(**overrides: Any) -> Any:
-        args = type(defaults)(**vars(defaults))
-        for key, value in {**TINY_CONFIG, **overrides}.items():
-            merge = key.endswith("_conf") and key in TINY_CONFIG and key in overrides
-            setattr(args, key, {**TINY_CONFIG[key], **value} if merge else value)
+        config = {**TINY_CONFIG, **overrides}
+        for key in overrides.keys() & TINY_CONFIG.keys():
+            # A configuration of another class of the group has other keys and stands for itself.
+            if key.endswith("_conf") and key.removesuffix("_conf") not in overrides:
+                config[key] = {**TINY_CONFIG[key], **overrides[key]}
         torch.manual_seed(0)
-        return BiRQTask.build_model(args)
+        return BiRQTask.build_model(type(defaults)(**{**vars(defaults), **config}))
 
     return build
+
+
+@pytest.fixture
+def tiny_config() -> dict[str, Any]:
+    """A copy of `TINY_CONFIG`."""
+    return copy.deepcopy(TINY_CONFIG)

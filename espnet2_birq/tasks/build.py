@@ -23,9 +23,13 @@ def build(choices: ClassChoices, name: str | None, conf: Mapping[str, Any], **de
         derived: arguments that other parts of the configuration decide; not the user's to set.
 
     Raises:
-        BadInputError: on an unknown key or a value that the class refuses, naming group, key and allowed values.
+        BadInputError: on an unknown class or key, or a value that the class refuses, naming group, key and allowed values.
     """
-    cls = choices.get_class(name)
+    try:
+        cls = choices.get_class(name)
+    except (ValueError, KeyError) as error:
+        known = ", ".join(sorted(choices.classes))
+        raise BadInputError(f"{choices.name}: must be one of {known}, got {name!r}") from error
     if cls is None:
         return None
     group = f"{choices.name}_conf"
