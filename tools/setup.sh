@@ -36,7 +36,7 @@ find_uv() {
         python3 -c 'import venv, ensurepip' 2>/dev/null ||
             fail "$(command -v python3) cannot make virtual environments: 'apt-get install python3-venv'"
         { python3 -m venv .venv-tools && .venv-tools/bin/python -m pip install --quiet uv; } >&2 ||
-            fail "uv (it fetches Python 3.12) could not be installed with pip: see above, or install Python 3.12 or 3.13"
+            fail "pip could not install uv, which fetches Python 3.12 (see above): install Python 3.12 or 3.13 yourself"
     fi
     echo .venv-tools/bin/uv
 }
@@ -77,11 +77,13 @@ fi
     fail ".venv has no pip: 'make clean', then run this again"
 
 rm -f "${stamp}"
-say "installing ESPnet, PyTorch and the rest into .venv (6 GB, once)"
+log=.venv/setup.log
+say "installing ESPnet, PyTorch and the rest into .venv (6 GB, once; log: ${log})"
 pip_install() {
-    .venv/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt "$@" ||
-        fail "pip could not install the packages (see above); run it again to go on where it stopped"
+    .venv/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt "$@" >>"${log}" 2>&1 ||
+        fail "pip: $(grep -i error "${log}" | tail -n 1) (log: ${log}; the next run goes on from here)"
 }
+: >"${log}"
 pip_install setuptools
 pip_install --no-build-isolation --editable ".[${extras}]"
 .venv/bin/python -c 'import espnet2, torch, torchaudio' || fail "the installed packages cannot be imported: see above"
