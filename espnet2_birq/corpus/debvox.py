@@ -131,7 +131,7 @@ def _utterance(clip: Clip) -> Utterance:
         return Utterance(clip, None, _SILENCE, seconds)
     if seconds == 0:
         return Utterance(clip, None, _NO_AUDIO, seconds)
-    if clip.text is None:
+    if not clip.text:
         return Utterance(clip, None, "no text", seconds)
     try:
         return Utterance(clip, normalise(clip.text, clip.language), "", seconds)
