@@ -118,7 +118,7 @@ def test_samples_that_are_not_finite_are_an_audio_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("audio_format", ["flac", "wav"])
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=2000))
 def test_sixteen_bit_audio_passes_bit_exactly(
     tmp_path_factory: pytest.TempPathFactory, audio_format: str, integers: list[int]
