@@ -184,11 +184,10 @@ config_hash() { # STAGE CONFIG ARGUMENTS KEYS -- birq_done arguments: prints the
         shift
     done
     shift
-    if [[ ${dry_run} == true ]]; then
-        echo HASH
-    else
-        birq_done hash --stage "${number}" --config "${config}" "--args=${arguments}" "${keys[@]}" "$@"
-    fi
+    if ! birq_done hash --stage "${number}" --config "${config}" "--args=${arguments}" "${keys[@]}" "$@"; then
+        [[ ${dry_run} == true ]] || return 1
+        echo HASH # of data that does not exist yet
+    fi 2> >([[ ${dry_run} == true ]] || cat >&2)
 }
 
 # ---------------------------------------------------------------------------------------------------------- stages
@@ -203,7 +202,7 @@ stage_1() { # data preparation
     words "${local_data_opts}"
     step "data preparation" "${logs}/1_data.log" --option "local_data_opts=${local_data_opts}" \
         --input local --input db.sh "${outputs[@]}" -- \
-        "${data_backend[@]}" "${logs}/1_data.log" local/data.sh "${WORDS[@]}"
+        "${data_backend[@]}" "${logs}/1_data.log" local/data.sh --datadir "${datadir}" "${WORDS[@]}"
     for dset in $(unique "${original_train_sets[@]}" "${valid_set}" "${asr_valid_set}" "${test_list[@]}"); do
         inputs_of "${datadir}/${dset}" wav.scp utt2spk spk2utt segments text
         step "check of ${datadir}/${dset}" "${logs}/1_validate_${dset}.log" "${INPUTS[@]}" -- \
@@ -269,14 +268,22 @@ stage_4() { # remove long, short and textless utterances
 }
 
 stage_5() { # token list
-    local text=${dumpdir}/raw/${asr_train_set}/text
+    local text=${dumpdir}/raw/${asr_train_set}/text dset
+    local -a checks=() depends=()
     need asr_train_set
+    for dset in $(unique "${asr_valid_set}" "${test_list[@]}"); do
+        dset=$(formatted "${dset}")
+        if [[ -e ${dset}/text ]]; then
+            checks+=("${dset}/text")
+            depends+=(--input "${dset}/text")
+        fi
+    done
     step "token list (${token_type}) from ${text}" "${logs}/5_tokens.log" \
-        --option "token_type=${token_type}" --option "nbpe=${nbpe}" --input "${text}" \
+        --option "token_type=${token_type}" --option "nbpe=${nbpe}" --input "${text}" "${depends[@]}" \
         --output "${token_dir}/tokens.txt" ${bpemodel:+--output "${bpemodel}"} -- \
         "${data_backend[@]}" "${logs}/5_tokens.log" \
         "${python}" -m espnet2_birq.bin.birq_tokens --text "${text}" --token_type "${token_type}" \
-        --nbpe "${nbpe}" --out_dir "${token_dir}"
+        --nbpe "${nbpe}" --out_dir "${token_dir}" ${checks[0]:+--check "${checks[@]}" --unknown_characters warn}
 }
 
 statistics_of_ssl() { # leaves their folder in ssl_stats
@@ -288,7 +295,7 @@ statistics_of_ssl() { # leaves their folder in ssl_stats
 
 stage_6() { # pretraining statistics
     statistics_of_ssl
-    step "statistics of ${train_set} and ${valid_set} for pretraining" "${ssl_stats}/logdir/aggregate.log" \
+    step "statistics of ${train_set} and ${valid_set} for pretraining" "${ssl_stats}/logdir/stats.1.log" \
         --output "${ssl_stats}/train/speech_shape" --output "${ssl_stats}/valid/speech_shape" -- \
         utils/collect_stats.sh --python "${python}" --module espnet2_birq.bin.birq_train --nj "${nj}" \
         --backend "${train_cmd}" --config "${ssl_config}" --arguments "${ssl_args}" --stats_dir "${ssl_stats}" \
@@ -359,7 +366,7 @@ statistics_of_asr() { # leaves their folder in asr_stats
 
 stage_9() { # ASR statistics
     statistics_of_asr
-    step "statistics of ${asr_train_set} and ${asr_valid_set} for ASR" "${asr_stats}/logdir/aggregate.log" \
+    step "statistics of ${asr_train_set} and ${asr_valid_set} for ASR" "${asr_stats}/logdir/stats.1.log" \
         --output "${asr_stats}/train/speech_shape" --output "${asr_stats}/valid/speech_shape" \
         --output "${asr_stats}/train/text_shape" --output "${asr_stats}/valid/text_shape" -- \
         utils/collect_stats.sh --python "${python}" --module "${asr_module}" --nj "${nj}" --text true \
@@ -435,8 +442,8 @@ stage_11() { # decoding
 }
 
 stage_12() { # scoring
-    local dset data out result
-    local -a results=()
+    local dset data out result scope
+    local -a results
     need test_sets
     words "${score_opts}"
     for dset in "${test_list[@]}"; do
@@ -453,28 +460,28 @@ stage_12() { # scoring
             "${python}" -m espnet2_birq.bin.birq_score --ref "${data}/text" --hyp "${out}/text" \
             --utt2spk "${data}/utt2spk" --out_dir "${out}" ${bpemodel:+--bpemodel "${bpemodel}"} "${WORDS[@]}"
     done
-    for result in "${expdir}"/asr_*/*/*/score_*/result.json; do
-        [[ ! -e ${result} ]] || results+=(--input "${result}")
+    for scope in "${asr_exp}" "${expdir}"; do
+        results=()
+        while IFS= read -r result; do
+            results+=(--input "${result}")
+        done < <(find "${scope}/" -path '*/score_*/result.json' -not -path '*/downloaded/*' 2> /dev/null | sort)
+        step "table of results in ${scope}/RESULTS.md" "${logs}/12_results.log" "${results[@]}" \
+            --output "${scope}/RESULTS.md" -- \
+            "${data_backend[@]}" "${logs}/12_results.log" \
+            "${python}" -m espnet2_birq.bin.birq_results --expdir "${scope}"
     done
-    step "table of all results in ${expdir}/RESULTS.md" "${logs}/12_results.log" "${results[@]}" \
-        --output "${expdir}/RESULTS.md" -- \
-        "${data_backend[@]}" "${logs}/12_results.log" "${python}" -m espnet2_birq.bin.birq_results --expdir "${expdir}"
-    [[ ${dry_run} == true ]] || sed -n '/^## /,$p' "${expdir}/RESULTS.md"
+    [[ ${dry_run} == true ]] || sed -n '/^## Environments/,/^$/d; /^##/,$p' "${asr_exp}/RESULTS.md"
 }
 
 stage_13() { # pack
-    local result
-    local -a results=()
     if [[ ${use_ssl} == true ]]; then
         step "pack of the encoder" "${logs}/13_pack_$(basename "${ssl_exp}").log" \
             --input "${export_dir}/config.yaml" --input "${export_dir}/encoder.pth" --output "${ssl_pack}" -- \
             "${data_backend[@]}" "${logs}/13_pack_$(basename "${ssl_exp}").log" \
             "${python}" -m espnet2_birq.bin.birq_pack ssl --exp "${ssl_exp}" --out "${ssl_pack}"
     fi
-    for result in "${asr_exp}"/*/*/score_*/result.json; do
-        [[ ! -e ${result} ]] || results+=(--input "${result}")
-    done
-    step "pack of the ASR model" "${logs}/13_pack_$(basename "${asr_exp}").log" "${results[@]}" \
+    inputs_of "${asr_exp}" RESULTS.md
+    step "pack of the ASR model" "${logs}/13_pack_$(basename "${asr_exp}").log" "${INPUTS[@]}" \
         --input "${asr_exp}/config.yaml" --input "${asr_exp}/${inference_asr_model}" --output "${asr_pack}" -- \
         "${data_backend[@]}" "${logs}/13_pack_$(basename "${asr_exp}").log" \
         "${python}" -m espnet2_birq.bin.birq_pack asr --exp "${asr_exp}" --model "${inference_asr_model}" \

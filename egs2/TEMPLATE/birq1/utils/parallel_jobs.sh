@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs jobs 1..N at once and waits for all: parallel_jobs.sh N "BACKEND" LOG COMMAND...
-# JOB in the log's name and in the command stands for the number of the job. When one fails, its log is shown.
+# JOB in the log's name and in the command stands for the number of the job. When some fail, the ends of their logs are shown
+# and the status is 8.
 set -euo pipefail
 
 jobs=$1 logfile=$3
@@ -22,4 +23,4 @@ for ((job = 1; job <= jobs; job++)); do
         tail -n 12 "${logfile//JOB/${job}}"
     fi
 done
-exit "$((failed > 0))"
+exit "$((failed > 0 ? 8 : 0))"

@@ -53,7 +53,7 @@ run_guarded() { # LOG COMMAND...
 # step WHAT LOG [--option KEY=VALUE] [--input F] [--scp F] [--output F]... -- COMMAND...
 # Runs COMMAND unless it has run before with these options and inputs and the outputs are still there.
 step() {
-    local what=$1 logfile=$2 status=0 key reason lock start
+    local what=$1 logfile=$2 status=0 key reason lock start size
     local -a depends=(--stage "${stage_now}")
     shift 2
     while [[ $1 != -- ]]; do
@@ -69,7 +69,7 @@ step() {
         return
     fi
 
-    mkdir -p .done "$(dirname "${logfile}")"
+    mkdir -p .done/locks "$(dirname "${logfile}")"
     reason=$(mktemp .done/.reason.XXXXXX)
     key=$(birq_done begin "${depends[@]}" 2> "${reason}") || status=$?
     if ((status == 3)); then
@@ -87,16 +87,17 @@ step() {
     rm -f "${reason}"
 
     # Held by the command's children too, so a run that outlives a killed birq.sh is noticed instead of mixed with.
-    exec {lock}>> ".done/lock.${stage_now}.$(cksum <<< "${logfile}" | cut -d ' ' -f 1)"
+    exec {lock}>> ".done/locks/${stage_now}.$(cksum <<< "${logfile}" | cut -d ' ' -f 1)"
     flock --nonblock "${lock}" || die "stage ${stage_now} (${what}) is still being run by another process: wait, or end it"
 
     log "stage ${stage_now}: ${what} (log: ${logfile})"
     start=${SECONDS}
+    size=$(stat -c %s "${logfile}" 2> /dev/null || echo 0)
     run_guarded "${logfile}" "$@" || status=$?
     if ((status == 9)); then # it has said in one line why it refuses
         exit 1
     elif ((status != 0)); then
-        if [[ -s ${logfile} ]]; then
+        if [[ -f ${logfile} && ${status} != 8 ]]; then # 8: the lines that matter were shown
             echo "---- last lines of ${logfile} ----" >&2
             tail -n 15 "${logfile}" >&2
             echo "----" >&2
@@ -105,5 +106,8 @@ step() {
     fi
     birq_done end "${depends[@]}" --key "${key}" || exit 1
     exec {lock}>&-
+    if [[ -f ${logfile} ]]; then
+        tail -c "+$((size + 1))" "${logfile}" | grep -E '^birq_[a-z_0-9]+: warning:' | head -n 5 >&2 || true
+    fi
     log "stage ${stage_now}: ${what}: done in $(duration $((SECONDS - start)))"
 }

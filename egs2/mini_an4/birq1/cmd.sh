@@ -1,0 +1,1 @@
+../../TEMPLATE/birq1/cmd.sh
