@@ -74,7 +74,8 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_previous_with_one_warning
     newest.write_bytes(damage(newest.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert load_newest(tmp_path)["model"]["weight"][0] == 1.0
-    assert len(caplog.records) == 1 and str(newest) in caplog.text
+    assert len(caplog.records) == 1
+    assert str(newest) in caplog.text
 
 
 def test_no_readable_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
