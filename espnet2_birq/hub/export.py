@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -66,7 +68,7 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def export_encoder(ssl_exp: Path, model_file: str, out_dir: Path) -> Export:
-    """Write ``config.yaml``, ``encoder.pth`` and ``export.json``, and read them back through ESPnet.
+    """Write ``config.yaml``, ``encoder.pth`` and ``export.json``, once ESPnet has built a model that they fit.
 
     Args:
         ssl_exp: experiment folder of the pretraining.
@@ -76,7 +78,6 @@ def export_encoder(ssl_exp: Path, model_file: str, out_dir: Path) -> Export:
     Raises:
         BadInputError: if configuration and model do not fit, naming the first tensor that differs.
     """
-    from espnet2_birq.labels.quantizer import tensor_fingerprint
     from espnet2_birq.train.checkpoint import save_atomically
 
     if not (ssl_exp / CONFIG).is_file():
@@ -88,30 +89,46 @@ def export_encoder(ssl_exp: Path, model_file: str, out_dir: Path) -> Export:
     if not any(name.startswith("encoder.") for name in exported):
         example = next(iter(state), "nothing")
         raise BadInputError(f"{path}: has no encoder.* tensors (but {example}); it is not a model of stage 7")
-    quantizer = [tensor for name, tensor in sorted(state.items()) if name.startswith("loss.quantizer.")]
-
     stock = stock_settings(settings)
     statistics = (stock.get("normalize_conf") or {}).get("stats_file")
+    if statistics is not None and not Path(statistics).is_file():
+        raise BadInputError(f"{statistics}: no such file, but normalize_conf of {ssl_exp / CONFIG} needs it")
+    fingerprint = quantizer_fingerprint(settings, state, path)
+    trained = check_fit(stock, exported, path)
     out_dir.mkdir(parents=True, exist_ok=True)
     if statistics is not None:
-        if not Path(statistics).is_file():
-            raise BadInputError(f"{statistics}: no such file, but normalize_conf of {ssl_exp / CONFIG} needs it")
         shutil.copyfile(statistics, out_dir / f".{STATISTICS}.tmp")
         (out_dir / f".{STATISTICS}.tmp").replace(out_dir / STATISTICS)
         stock["normalize_conf"] = {**stock["normalize_conf"], "stats_file": str(out_dir / STATISTICS)}
-    trained = check_fit(stock, exported, path)
     export = Export(
         pretraining=ssl_exp.resolve().name,
         model_file=path.resolve().name,
         tensors=len(exported),
         encoder_parameters=trained,
         needs_plugin=stock.get("preencoder") == "stacking",
-        quantizer_fingerprint=tensor_fingerprint(*quantizer),
+        quantizer_fingerprint=fingerprint,
     )
     save_atomically(exported, out_dir / PARAMETERS)
     write_text_atomically(out_dir / PROVENANCE, json.dumps(asdict(export), indent=2) + "\n")
     write_text_atomically(out_dir / CONFIG, to_yaml(stock))
     return export
+
+
+def quantizer_fingerprint(settings: dict[str, Any], state: dict[str, torch.Tensor], source: Path) -> str:
+    """SHA-256 of the frozen codebooks in a pretraining's model.
+
+    Raises:
+        BadInputError: if the model is not of this configuration.
+    """
+    from espnet2_birq.tasks.birq import BiRQTask
+
+    model = BiRQTask.build_model(argparse.Namespace(**copy.deepcopy(settings)))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInputError(f"{source}: does not fit {source.with_name(CONFIG)}: {reason}") from error
+    return model.loss.quantizer.fingerprint()
 
 
 def stock_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -134,9 +151,6 @@ def check_fit(settings: dict[str, Any], exported: dict[str, torch.Tensor], sourc
     Raises:
         BadInputError: naming the first tensor that differs.
     """
-    import argparse
-    import copy
-
     from espnet2.tasks import ssl
 
     if settings.get("preencoder") == "stacking":
