@@ -386,12 +386,15 @@ stage_10() { # ASR training
         --input "${token_dir}/tokens.txt" --input "${asr_stats}/train/speech_shape"
         --input "${asr_stats}/valid/speech_shape")
     if [[ ${use_ssl} == true ]]; then
+        if ((${#NORMALISATION[@]} > 0)); then # the encoder expects features normalised as in its pretraining
+            NORMALISATION=(--normalize_conf "stats_file=${export_dir}/feats_stats.npz")
+        fi
         step "initial encoder for ${asr_exp}" "${logs}/10_init_$(basename "${asr_exp}").log" \
             --option "args=${asr_args}" --option "layers=${transfer_layers}" --input "${asr_config}" \
             --input "${export_dir}/config.yaml" --input "${export_dir}/encoder.pth" --output "${initial}" -- \
             "${data_backend[@]}" "${logs}/10_init_$(basename "${asr_exp}").log" \
             "${python}" -m espnet2_birq.bin.birq_init --export "${export_dir}" --asr_config "${asr_config}" \
-            --out "${initial}" ${transfer_layers:+--layers "${transfer_layers}"}
+            --out "${initial}" ${transfer_layers:+--layers "${transfer_layers}"} "${NORMALISATION[@]}" "${WORDS[@]}"
         init_options=(--init_param "${initial}:encoder:encoder")
         depends+=(--input "${initial}")
     fi
