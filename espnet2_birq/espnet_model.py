@@ -12,7 +12,9 @@ from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet2_birq.errors import BadInputError
-from espnet2_birq.features import Subsampling, evaluation_mode, lower_layers
+from espnet2_birq.features import AnchorFeatures, Subsampling, evaluation_mode, lower_layers
+from espnet2_birq.labels.enhanced import normalize_utterances
+from espnet2_birq.labels.frozen import settle_frozen
 from espnet2_birq.labels.selection import at_least_float32, exact_dtype
 from espnet2_birq.loss import BiRQLoss, Penalty
 from espnet2_birq.masking import SpanMasker
@@ -31,10 +33,12 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         preencoder: frame stacking, or None.
         encoder: an encoder with ``encoders`` (see `espnet2_birq.features.lower_layers`).
         subsampling: frames per step of preencoder and encoder together.
+        anchor: what the anchoring label is made from.
         masker: draws the masks.
         loss: head, labels and objective.
         penalty: weights by step.
         label_layer: k, the layer whose output makes the enhanced label.
+        accumulation: batches per optimizer step (ESPnet's ``accum_grad``), so that schedules count optimizer steps.
         extract_feats_in_collect_stats: whether ESPnet's statistics stage computes features.
     """
 
@@ -46,10 +50,12 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         preencoder: AbsPreEncoder | None,
         encoder: AbsEncoder,
         subsampling: Subsampling,
+        anchor: AnchorFeatures,
         masker: SpanMasker,
         loss: BiRQLoss,
         penalty: Penalty,
         label_layer: int,
+        accumulation: int = 1,
         extract_feats_in_collect_stats: bool = True,
     ) -> None:
         super().__init__(
@@ -65,11 +71,14 @@ class ESPnetBiRQModel(ESPnetSSLModel):
             token_list=[],
         )
         self.subsampling = subsampling
+        self.anchor = anchor
         self.masker = masker
         self.loss = loss
         self.penalty = penalty
         self.label_layer = label_layer
+        self.accumulation = accumulation
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+        self.register_load_state_dict_pre_hook(_settle_labels)
 
     def forward(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs: object
@@ -90,11 +99,20 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         masked_BT = self.masker.draw(steps_B, int(steps_B.max()), generator)
         masked_BF = self.subsampling.mask_frames(masked_BT, features_BFD.size(1))
         encoded_BTD = self._encode(self.masker.fill(features_BFD, masked_BF, generator), lengths_B, self.encoder)
-        anchor_BTI = self.subsampling.stack(features_BFD, masked_BT.size(1))
 
-        weights = self.penalty.weights(int(self.global_step))
-        hidden_SH = self.hidden(features_BFD, lengths_B)[masked_BT] if weights.enhanced else None
-        loss, stats = self.loss(encoded_BTD[masked_BT], anchor_BTI[masked_BT], hidden_SH, weights, generator=generator)
+        step = int(self.global_step) // self.accumulation
+        if self.training:
+            self.loss.quantizer.advance(step)
+        weights = self.penalty.weights(step)
+        anchor_SI = self.anchor_vectors(features_BFD, lengths_B, masked_BT.size(1))[masked_BT]
+        hidden_SH = None
+        if self.loss.enhanced is not None:
+            gradient = bool(weights.enhanced) and self.loss.enhanced.gradient_at(step)
+            hidden_SH = self.hidden(features_BFD, lengths_B, gradient)[masked_BT]
+        loss, stats = self.loss(encoded_BTD[masked_BT], anchor_SI, hidden_SH, weights, generator=generator, step=step)
+        if self.penalty.moves:
+            stats |= {"w1": weights.enhanced, "w2": weights.anchoring}
+            stats |= {} if weights.tau is None else {"tau": weights.tau}
         masked_steps = masked_BT.sum()
         stats["loss"] = loss.detach()
         stats["masked_share"] = masked_steps / steps_B.sum()
@@ -116,15 +134,25 @@ class ESPnetBiRQModel(ESPnetSSLModel):
                 features = features.to(dtype)
         return features, lengths
 
-    def hidden(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+    def anchor_vectors(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor, num_steps: int) -> torch.Tensor:
+        """What the quantizer labels, (B, num_steps, I), in float32 whatever autocast says."""
+        with torch.autocast(features_BFD.device.type, enabled=False), torch.no_grad():
+            return self.anchor(features_BFD, lengths_B, num_steps)
+
+    def hidden(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor, gradient: bool | None = None) -> torch.Tensor:
         """Output of layers 1..k on unmasked features in evaluation mode: (B, F, D) -> (B, T, H).
 
-        Gradients flow if the labels want them.
+        Gradients flow if asked for; by default, if the labels ever want them. Where the labels are normalised over
+        the utterance, the output is.
         """
-        view = lower_layers(self.encoder, self.label_layer)
-        enhanced = self.loss.enhanced
-        with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and enhanced.gradient):
-            return self._encode(features_BFD, lengths_B, view)
+        view, enhanced = lower_layers(self.encoder, self.label_layer), self.loss.enhanced
+        gradient = bool(enhanced.gradient) if gradient is None else gradient
+        with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and gradient):
+            hidden_BTH = self._encode(features_BFD, lengths_B, view)
+            if enhanced.normalization == "utterance":
+                with torch.autocast(hidden_BTH.device.type, enabled=False):
+                    hidden_BTH = normalize_utterances(hidden_BTH, self.subsampling.steps(lengths_B))
+            return hidden_BTH
 
     def collect_feats(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs: object
@@ -150,3 +178,10 @@ class ESPnetBiRQModel(ESPnetSSLModel):
                 f"({self.subsampling.receptive_field} needed); raise --min_wav_duration of stage 4"
             )
         return steps_B
+
+
+def _settle_labels(model: ESPnetBiRQModel, state: dict[str, torch.Tensor], prefix: str, *_: object) -> None:
+    """Before a checkpoint is loaded: its frozen label numbers must be those that the configuration draws."""
+    settle_frozen(model.loss.quantizer.frozen(), state, f"{prefix}loss.quantizer.")
+    if model.loss.enhanced is not None:
+        settle_frozen(dict(model.loss.enhanced.named_buffers()), state, f"{prefix}loss.enhanced.")

@@ -72,7 +72,13 @@ def gumbel_softmax_labels(
         raise ValueError(f"tau must be positive, got {tau}")
     if noise not in NOISE_KINDS:
         raise ValueError(f"noise must be one of {NOISE_KINDS}, got {noise!r}")
-    scores_SN = code_scores(projected_SC, codebook_NC)
+    return gumbel_softmax(code_scores(projected_SC, codebook_NC), tau, noise, generator)
+
+
+def gumbel_softmax(
+    scores_SN: torch.Tensor, tau: float, noise: str, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """The second half of `gumbel_softmax_labels`: from scores to labels, (S, N)."""
     if noise != "none":
         # An exponential draw e = -ln q gives v = -ln(-ln q) = -ln e without the infinities of q = 0 and q = 1.
         exponential_SN = torch.empty_like(scores_SN, requires_grad=False).exponential_(generator=generator)

@@ -2,13 +2,15 @@
 
 from espnet2_birq.loss.birq import BiRQLoss
 from espnet2_birq.loss.cross_entropy import hard_cross_entropy, soft_cross_entropy
-from espnet2_birq.loss.penalty import ConstantPenalty, Penalty, PenaltyWeights
+from espnet2_birq.loss.penalty import ConstantPenalty, LinearPenalty, Penalty, PenaltyWeights, PiecewisePenalty
 
 __all__ = [
     "BiRQLoss",
     "ConstantPenalty",
+    "LinearPenalty",
     "Penalty",
     "PenaltyWeights",
+    "PiecewisePenalty",
     "hard_cross_entropy",
     "soft_cross_entropy",
 ]

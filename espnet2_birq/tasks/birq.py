@@ -16,28 +16,50 @@ from espnet2.train.collate_fn import CommonCollateFn
 
 from espnet2_birq.errors import BadInputError
 from espnet2_birq.espnet_model import ESPnetBiRQModel
-from espnet2_birq.features import input_layer_subsampling, resolve_layer
-from espnet2_birq.labels import EnhancedLabels, RandomProjectionQuantizer
-from espnet2_birq.loss import BiRQLoss, ConstantPenalty, Penalty
+from espnet2_birq.features import AnchorFeatures, CepstralFrames, StackedFrames, input_layer_subsampling, resolve_layer
+from espnet2_birq.labels import (
+    CentroidQuantizer,
+    EnhancedLabels,
+    PCAProjectionQuantizer,
+    Quantizer,
+    RandomProjectionQuantizer,
+)
+from espnet2_birq.loss import BiRQLoss, ConstantPenalty, LinearPenalty, Penalty, PiecewisePenalty
 from espnet2_birq.masking import SpanMasker
 from espnet2_birq.tasks.build import build
 from espnet2_birq.tasks.stacking import FrameStacking
+from espnet2_birq.tasks.teacher import TeacherLayer
 from espnet2_birq.train.trainer import BiRQTrainer
 
 ssl.model_choices.classes["birq"] = ESPnetBiRQModel
 ssl.preencoder_choices.classes["stacking"] = FrameStacking
 
 masker_choices = ClassChoices("masker", {"span": SpanMasker}, type_check=SpanMasker, default="span")
+anchor_choices = ClassChoices(
+    "anchor",
+    {"stacked": StackedFrames, "mfcc": CepstralFrames, "teacher": TeacherLayer},
+    type_check=AnchorFeatures,
+    default="stacked",
+)
 quantizer_choices = ClassChoices(
     "quantizer",
-    {"random_projection": RandomProjectionQuantizer},
-    type_check=RandomProjectionQuantizer,
+    {
+        "random_projection": RandomProjectionQuantizer,
+        "pca_projection": PCAProjectionQuantizer,
+        "centroids": CentroidQuantizer,
+    },
+    type_check=Quantizer,
     default="random_projection",
 )
 label_source_choices = ClassChoices(
     "label_source", {"enhanced": EnhancedLabels}, type_check=EnhancedLabels, default="enhanced"
 )
-penalty_choices = ClassChoices("penalty", {"constant": ConstantPenalty}, type_check=Penalty, default="constant")
+penalty_choices = ClassChoices(
+    "penalty",
+    {"constant": ConstantPenalty, "linear": LinearPenalty, "piecewise": PiecewisePenalty},
+    type_check=Penalty,
+    default="constant",
+)
 
 DEFAULTS = {
     "frontend": "default",
@@ -53,13 +75,14 @@ DEFAULTS = {
 class BiRQTask(ssl.SSLTask):
     """Pretraining from audio alone; no token list, no text.
 
-    Adds the groups ``masker``, ``quantizer``, ``label_source`` and ``penalty`` (each with its ``_conf``) to those of
-    ESPnet's SSL task; of the latter, ``loss``, ``util`` and ``specaug`` have no meaning here.
+    Adds the groups ``masker``, ``anchor``, ``quantizer``, ``label_source`` and ``penalty`` (each with its ``_conf``) to
+    those of ESPnet's SSL task; of the latter, ``loss``, ``util`` and ``specaug`` have no meaning here.
     """
 
     class_choices_list = [
         *ssl.SSLTask.class_choices_list,
         masker_choices,
+        anchor_choices,
         quantizer_choices,
         label_source_choices,
         penalty_choices,
@@ -126,9 +149,12 @@ class BiRQTask(ssl.SSLTask):
         except ValueError as error:
             raise BadInputError(str(error)) from error
 
-        quantizer = build(
-            quantizer_choices, args.quantizer, args.quantizer_conf, input_dim=feature_size * subsampling.factor
+        anchor = build(
+            anchor_choices, args.anchor, args.anchor_conf, subsampling=subsampling, feature_size=feature_size
         )
+        if isinstance(anchor, TeacherLayer):
+            anchor.require_same_input(args)
+        quantizer = build(quantizer_choices, args.quantizer, args.quantizer_conf, input_dim=anchor.size)
         penalty = build(penalty_choices, args.penalty, args.penalty_conf)
         source = build(
             label_source_choices,
@@ -151,10 +177,12 @@ class BiRQTask(ssl.SSLTask):
             preencoder=preencoder,
             encoder=encoder,
             subsampling=subsampling,
+            anchor=anchor,
             masker=build(masker_choices, args.masker, args.masker_conf),
             loss=BiRQLoss(encoder.output_size(), quantizer, source if penalty.uses_enhanced else None),
             penalty=penalty,
             label_layer=label_layer,
+            accumulation=args.accum_grad,
         )
         if args.init is not None:
             initialize(model, args.init)

@@ -23,7 +23,7 @@ def build(choices: ClassChoices, name: str | None, conf: Mapping[str, Any], **de
         derived: arguments that other parts of the configuration decide; not the user's to set.
 
     Raises:
-        BadInputError: on an unknown class or key, or a value that the class refuses, naming group, key and allowed values.
+        BadInputError: on an unknown class or key, or a value that the class refuses, naming group and key.
     """
     try:
         cls = choices.get_class(name)

@@ -8,8 +8,8 @@ from espnet2_birq.loss import ConstantPenalty
 
 
 def test_the_papers_weights_are_the_default() -> None:
-    assert ConstantPenalty().weights(0) == (0.1, 2.4)
-    assert ConstantPenalty().weights(10**6) == (0.1, 2.4)
+    assert ConstantPenalty().weights(0) == (0.1, 2.4, None)
+    assert ConstantPenalty().weights(10**6) == (0.1, 2.4, None)
     assert ConstantPenalty().uses_enhanced
 
 
