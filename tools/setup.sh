@@ -59,7 +59,7 @@ choose_python() {
     fi
     uv=$(find_uv) || exit 1
     say "no Python >=3.12,<3.14 here, so uv fetches 3.12" >&2
-    "${uv}" python install --quiet 3.12 >&2 ||
+    "${uv}" python install 3.12 >&2 ||
         fail "uv could not fetch Python 3.12 (see above): install Python 3.12 or 3.13, or name one with PYTHON="
     "${uv}" python find --managed-python 3.12
 }
