@@ -61,6 +61,8 @@ penalty_choices = ClassChoices(
     default="constant",
 )
 
+OWN_CHOICES = (masker_choices, anchor_choices, quantizer_choices, label_source_choices, penalty_choices)
+
 DEFAULTS = {
     "frontend": "default",
     "normalize": "utterance_mvn",
@@ -79,14 +81,7 @@ class BiRQTask(ssl.SSLTask):
     those of ESPnet's SSL task; of the latter, ``loss``, ``util`` and ``specaug`` have no meaning here.
     """
 
-    class_choices_list = [
-        *ssl.SSLTask.class_choices_list,
-        masker_choices,
-        anchor_choices,
-        quantizer_choices,
-        label_source_choices,
-        penalty_choices,
-    ]
+    class_choices_list = [*ssl.SSLTask.class_choices_list, *OWN_CHOICES]
     trainer = BiRQTrainer
 
     @classmethod
@@ -121,6 +116,10 @@ class BiRQTask(ssl.SSLTask):
         if args.model != "birq":
             raise BadInputError(f"model: must be birq, got {args.model}")
         args.token_list = []
+        for choices in OWN_CHOICES:
+            # An experiment's configuration may be older than a group.
+            vars(args).setdefault(choices.name, choices.default)
+            vars(args).setdefault(f"{choices.name}_conf", {})
 
         frontend, input_size = None, args.input_size
         if input_size is None:
