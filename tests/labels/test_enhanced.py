@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from espnet2_birq.labels import EnhancedLabels, RandomProjectionQuantizer, gumbel_softmax_labels, normalize_hidden
+from espnet2_birq.labels.enhanced import normalize_utterances
 
 
 @pytest.fixture
@@ -94,7 +95,75 @@ def test_without_noise_every_label_agrees_with_the_nearest_code(quantizer: Rando
     assert 1 <= statistics.code_perplexity <= 12
 
 
-@pytest.mark.parametrize("conf", [{"tau": 0}, {"noise": "x"}, {"normalization": "x"}])
+def test_straight_through_is_one_hot_with_the_soft_label_s_gradient(quantizer: RandomProjectionQuantizer) -> None:
+    hidden, weights = torch.randn(5, 6, requires_grad=True), torch.randn(2, 5, 12)
+    made = {}
+    for form in ("soft", "straight_through"):
+        labels, _ = EnhancedLabels(6, quantizer, form=form)(
+            hidden, quantizer, generator=torch.Generator().manual_seed(1)
+        )
+        made[form] = labels, torch.autograd.grad((labels * weights).sum(), hidden)[0]
+    hard, soft = made["straight_through"][0], made["soft"][0]
+    assert torch.equal(hard, torch.nn.functional.one_hot(soft.argmax(-1), 12).float())
+    assert torch.allclose(made["straight_through"][1], made["soft"][1])
+
+
+def test_a_separate_codebook_is_drawn_anew_and_may_have_another_size(quantizer: RandomProjectionQuantizer) -> None:
+    enhanced = EnhancedLabels(6, quantizer, codebook="separate", head="separate", num_codes=5)
+    assert enhanced.codes(quantizer).shape == (2, 5, 4)
+    assert set(enhanced.state_dict()) == {"projection", "codebook"}
+    assert enhanced(torch.randn(7, 6), quantizer)[0].shape == (2, 7, 5)
+    same_size = EnhancedLabels(6, quantizer, codebook="separate")
+    assert not torch.equal(same_size.codes(quantizer), quantizer.codebook)
+    assert torch.equal(same_size.projection, EnhancedLabels(6, quantizer).projection)
+    assert EnhancedLabels(6, quantizer).codes(quantizer) is quantizer.codebook
+
+
+def test_a_larger_codebook_scale_makes_sharper_labels() -> None:
+    """The only way, besides tau, to sharpen labels of unit length."""
+    hidden, perplexity = torch.randn(300, 64), []
+    for scale in (1.0, 4.0, 16.0):
+        codes = RandomProjectionQuantizer(64, num_codes=256, distance="l2", codebook_scale=scale)
+        assert torch.allclose(codes.codebook.norm(dim=-1), torch.full((1, 256), scale))
+        perplexity.append(float(EnhancedLabels(64, codes)(hidden, codes)[1].perplexity))
+    assert perplexity == sorted(perplexity, reverse=True)
+    assert perplexity[-1] < 0.1 * perplexity[0]
+
+
+def test_gradients_flow_at_every_nth_step_by_option(quantizer: RandomProjectionQuantizer) -> None:
+    flows = {
+        gradient: [EnhancedLabels(6, quantizer, gradient=gradient).gradient_at(step) for step in range(7)]
+        for gradient in (True, False, 3)
+    }
+    assert flows[True] == [True] * 7 == [not flow for flow in flows[False]]
+    assert flows[3] == [True, False, False, True, False, False, True]
+
+
+def test_utterances_are_normalised_over_their_own_steps() -> None:
+    hidden, lengths = 3 + 2 * torch.randn(3, 9, 4), torch.tensor([9, 5, 1])
+    normalized = normalize_utterances(hidden, lengths)
+    for b, length in enumerate(lengths.tolist()):
+        own = hidden[b, :length]
+        expected = (own - own.mean(0)) / (own.var(0, unbiased=False) + 1e-5).sqrt()
+        assert torch.allclose(normalized[b, :length], expected, atol=1e-5)
+        assert not normalized[b, length:].any()
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {"tau": 0},
+        {"noise": "x"},
+        {"normalization": "x"},
+        {"form": "hard"},
+        {"codebook": "own"},
+        {"head": "own"},
+        {"gradient": -1},
+        {"gradient": "no"},
+        {"num_codes": 5},
+        {"num_codes": 0, "head": "separate", "codebook": "separate"},
+    ],
+)
 def test_a_wrong_choice_is_named(quantizer: RandomProjectionQuantizer, conf: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(conf))):
         EnhancedLabels(6, quantizer, **conf)

@@ -86,6 +86,39 @@ def test_accuracy_is_measured_against_the_majority_rate() -> None:
     assert float(stats["acc_anchoring"]) == pytest.approx(float(hits))
 
 
+def test_a_separate_head_predicts_the_enhanced_label_alone() -> None:
+    loss, encoded, anchor, hidden = parts(head="separate", codebook="separate", num_codes=5)
+    assert loss.enhanced_head.out_features == 2 * 5
+    value, stats = loss(encoded, anchor, hidden, WEIGHTS, generator=seeded())
+    labels, _ = loss.enhanced(hidden, loss.quantizer, generator=seeded())
+    log_p = torch.log_softmax(loss.enhanced_head(encoded).view(7, 2, 5), -1)
+    terms = [-(labels[g, t] * log_p[t, g]).sum() for t in range(7) for g in range(2)]
+    assert float(stats["loss_enhanced"]) == pytest.approx(float(sum(terms).detach()) / 14, rel=1e-10)
+    value.backward()
+    assert loss.head.weight.grad.any()
+    assert loss.enhanced_head.weight.grad.any()
+
+
+def test_a_scheduled_zero_weight_logs_the_same_numbers_and_leaves_the_gradient_to_the_anchor() -> None:
+    loss, encoded, anchor, hidden = parts()
+    _, with_enhanced = loss(encoded, anchor, hidden, WEIGHTS, generator=seeded())
+    value, without = loss(encoded, anchor, hidden, PenaltyWeights(0.0, 2.4), generator=seeded())
+    assert list(with_enhanced) == list(without)
+    best_rq, _ = loss(encoded, anchor, None, PenaltyWeights(0.0, 2.4))
+    assert torch.equal(value, best_rq)
+    gradients = [torch.autograd.grad(part, encoded)[0] for part in (value, best_rq)]
+    assert torch.equal(*gradients)
+
+
+def test_a_scheduled_temperature_overrides_the_label_source_s_own() -> None:
+    loss, encoded, anchor, hidden = parts(noise="none")
+    perplexity = {
+        tau: float(loss(encoded, anchor, hidden, PenaltyWeights(0.1, 2.4, tau))[1]["enhanced_perplexity"])
+        for tau in (None, 0.5, 5.0)
+    }
+    assert perplexity[None] == perplexity[0.5] < perplexity[5.0]
+
+
 class LargestTensor(TorchDispatchMode):
     """Records the number of elements of the largest tensor that any operation makes."""
 
