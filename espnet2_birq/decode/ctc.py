@@ -86,6 +86,15 @@ class GreedyDecoder:
         rate = str((self.args.frontend_conf or {}).get("fs", 16000))
         return round(float(rate[:-1]) * 1000) if rate.endswith("k") else int(rate)
 
+    @property
+    def depends_on_padding(self) -> bool:
+        """Whether outputs depend on batch mates: so it is with ESPnet's default relative positions."""
+        conf = self.args.encoder_conf or {}
+        legacy = (
+            conf.get("rel_pos_type", "legacy") == "legacy" and conf.get("pos_enc_layer_type", "rel_pos") == "rel_pos"
+        )
+        return legacy and self.args.encoder in ("conformer", "branchformer", "e_branchformer")
+
     def hypothesis(self, token_int: list[int], score: float) -> Hypothesis:
         """Tokens and text of token ids."""
         token = self.converter.ids2tokens(token_int)

@@ -60,6 +60,11 @@ def decode_data_dir(decoder: GreedyDecoder, data_dir: Path, output_dir: Path, ba
     if lengths.keys() != audio.keys():
         raise BadInputError(f"{data_dir}: wav.scp and utt2num_samples list different utterances: run stage 3 again")
     rate = decoder.sampling_rate
+    if decoder.depends_on_padding:
+        print(
+            "birq_decode: warning: encoder_conf has no 'rel_pos_type: latest', so texts depend a little on the batches",
+            file=sys.stderr,
+        )
     hypotheses = {}
     too_short = [utterance for utterance, length in lengths.items() if length < SHORTEST_SECONDS * rate]
     long_enough = {utterance: length for utterance, length in lengths.items() if length >= SHORTEST_SECONDS * rate}

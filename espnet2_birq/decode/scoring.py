@@ -1,7 +1,7 @@
 """Word, character and token error rates with an alignment.
 
-An alignment is one with the fewest edits (Levenshtein). NIST's sclite instead weighs a substitution 4 and an insertion
-or deletion 3, so where several near-best alignments exist its counts can differ by a little.
+An alignment is one with the fewest edits (Levenshtein); among several such, which edits are substitutions is arbitrary.
+NIST's sclite instead weighs a substitution 4 and an insertion or deletion 3, so its error rate can be a little higher.
 """
 
 from __future__ import annotations

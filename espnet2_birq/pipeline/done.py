@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def state_hash(state: dict[str, dict[str, str]]) -> str:
 
 
 def describe_changes(old: dict[str, dict[str, str]], new: dict[str, dict[str, str]]) -> str:
-    """What differs between two states, in words: ``conf/train.yaml changed, option nbpe was 30 and is 50``."""
+    """What differs between two states, in words: ``conf/train.yaml changed; option nbpe was '30' and is '50'``."""
     changes = []
     for name in sorted(old["inputs"].keys() | new["inputs"].keys()):
         if name not in old["inputs"]:
@@ -89,7 +90,13 @@ def describe_changes(old: dict[str, dict[str, str]], new: dict[str, dict[str, st
         before, after = (state["options"].get(name, "") for state in (old, new))
         if before != after:
             changes.append(f"option {name} was '{before}' and is '{after}'")
-    return ", ".join(changes)
+    return summary(changes)
+
+
+def summary(changes: Sequence[str]) -> str:
+    """The first three changes, and how many more there are."""
+    more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
+    return "; ".join([*changes[:3], *more])
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet2_birq.errors import BadInputError
-from espnet2_birq.pipeline.done import write_json
+from espnet2_birq.pipeline.done import summary, write_json
 
 RECORD = "started_with.json"
 
@@ -121,9 +121,10 @@ def check_resume(
             if before["inputs"].get(name) != inputs.get(name)
         ]
         if found and not restart:
-            what = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
             remedy = f"give {advice} for a new folder, or --restart true to set this one aside and start anew"
-            raise BadInputError(f"{folder} holds a training with other settings, not resumed ({what}): {remedy}")
+            raise BadInputError(
+                f"{folder} holds a training with other settings, not resumed ({summary(found)}): {remedy}"
+            )
         if found:
             message = f"its settings changed: the former training is kept in {set_aside(folder)}"
         else:

@@ -26,7 +26,7 @@ if [[ -z ${SLURM_JOB_NODELIST:-} ]]; then
     echo "launch.sh: error: ${num_nodes} nodes need a Slurm allocation: set cmd_backend=slurm in cmd.sh" >&2
     exit 1
 fi
-head_node=$(scontrol show hostnames "${SLURM_JOB_NODELIST}" | head -n 1)
+nodes=$(scontrol show hostnames "${SLURM_JOB_NODELIST}")
 exec srun --ntasks-per-node=1 "${python}" -m torch.distributed.run --nnodes "${num_nodes}" "${ranks[@]}" \
-    --rdzv_id "${SLURM_JOB_ID}" --rdzv_backend c10d --rdzv_endpoint "${head_node}:$((20000 + SLURM_JOB_ID % 20000))" \
+    --rdzv_id "${SLURM_JOB_ID}" --rdzv_backend c10d --rdzv_endpoint "${nodes%%[[:space:]]*}:$((20000 + SLURM_JOB_ID % 20000))" \
     -m "${module}" "${rank_options[@]}" "$@"

@@ -6,25 +6,27 @@
 # and indented comments go on with the help text. Both `--name value` and `--name=value` are understood, --help prints
 # the list, and anything else is refused in one line. The script's first comment is printed as its description.
 
+# An option may be called anything in lower case, so what stands beside them here begins with an underscore.
+
 _options_names=()
 declare -A _options_help=() _options_default=() _options_title=()
 
 _options_read() { # SCRIPT: fills the arrays from its text
-    local line name='' title=''
-    while IFS= read -r line; do
-        if [[ ${line} == '. '*parse_options.sh* ]]; then
+    local _line _name='' _title=''
+    while IFS= read -r _line; do
+        if [[ ${_line} == '. '*parse_options.sh* ]]; then
             break
-        elif [[ ${line} =~ ^([a-z][a-z0-9_]*)=.*[[:space:]]'# '(.*)$ ]]; then
-            name=${BASH_REMATCH[1]}
-            _options_names+=("${name}")
-            _options_help[${name}]=${BASH_REMATCH[2]}
-            _options_default[${name}]=${!name}
-            _options_title[${name}]=${title}
-            title=
-        elif [[ ${line} =~ ^[[:space:]]+'# '(.*)$ && -n ${name} ]]; then
-            _options_help[${name}]+=" ${BASH_REMATCH[1]}"
-        elif [[ ${line} =~ ^'## '(.*)$ ]]; then
-            title=${BASH_REMATCH[1]}
+        elif [[ ${_line} =~ ^([a-z][a-z0-9_]*)=.*[[:space:]]'# '(.*)$ ]]; then
+            _name=${BASH_REMATCH[1]}
+            _options_names+=("${_name}")
+            _options_help[${_name}]=${BASH_REMATCH[2]}
+            _options_default[${_name}]=${!_name}
+            _options_title[${_name}]=${_title}
+            _title=
+        elif [[ ${_line} =~ ^[[:space:]]+'# '(.*)$ && -n ${_name} ]]; then
+            _options_help[${_name}]+=" ${BASH_REMATCH[1]}"
+        elif [[ ${_line} =~ ^'## '(.*)$ ]]; then
+            _title=${BASH_REMATCH[1]}
         fi
     done < "$1"
 }
@@ -89,30 +91,30 @@ _options_check() { # NAME VALUE: refuses a value that the option cannot have
 }
 
 _options_parse() { # ARGUMENTS of the script
-    local name value
+    local _name _value
     while (($# > 0)); do
         case $1 in
             --help | -h)
                 _options_usage "$0"
                 exit 0
                 ;;
-            --*=*) name=${1%%=*} value=${1#*=} ;;
-            --*) name=$1 value= ;;
+            --*=*) _name=${1%%=*} _value=${1#*=} ;;
+            --*) _name=$1 _value= ;;
             *) _options_refuse "unexpected argument '$1': options are given as --name value (see --help)" ;;
         esac
-        name=${name#--}
-        name=${name//-/_}
-        if [[ -z ${_options_help[${name}]+known} ]]; then
-            _options_refuse "unknown option --${name}: did you mean --$(_options_nearest "${name}")? (--help lists all)"
+        _name=${_name#--}
+        _name=${_name//-/_}
+        if [[ -z ${_options_help[${_name}]+known} ]]; then
+            _options_refuse "unknown option --${_name}: did you mean --$(_options_nearest "${_name}")? (--help lists all)"
         fi
         if [[ $1 != *=* ]]; then
-            (($# > 1)) || _options_refuse "--${name} needs a value"
-            value=$2
+            (($# > 1)) || _options_refuse "--${_name} needs a value"
+            _value=$2
             shift
         fi
         shift
-        _options_check "${name}" "${value}"
-        printf -v "${name}" '%s' "${value}"
+        _options_check "${_name}" "${_value}"
+        declare -g "${_name}=${_value}"
     done
 }
 

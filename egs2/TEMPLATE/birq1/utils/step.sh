@@ -24,21 +24,10 @@ birq_done() {
     "${python}" -m espnet2_birq.bin.birq_done "$@"
 }
 
-# Says every minute how far a command has come, judging by the last line of its log; never returns.
-report_progress() { # LOG
-    local never start=${SECONDS}
-    exec {never}<> <(:) # nothing ever comes out of it: reading it with a time limit is a sleep without a process
-    while ! read -r -t 60 -u "${never}"; do
-        if [[ -s $1 ]]; then
-            log "stage ${stage_now}: $(duration $((SECONDS - start))): $(tail -n 1 "$1" | tail -c 160)"
-        fi
-    done
-}
-
 # Runs a command that ends when this script ends, even when this script is killed outright.
 run_guarded() { # LOG COMMAND...
     local child reporter status=0
-    report_progress "$1" &
+    setpriv --pdeathsig TERM utils/report_progress.sh "$1" "($(basename "$0")) stage ${stage_now}" {lock}>&- &
     reporter=$!
     setpriv --pdeathsig TERM "${@:2}" &
     child=$!
