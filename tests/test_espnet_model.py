@@ -279,6 +279,77 @@ def test_the_label_path_reaches_layers_up_to_k_only_and_equals_finite_difference
             assert found == pytest.approx(float((part * direction).sum()), rel=1e-4, abs=1e-9), name
 
 
+def test_a_gradient_at_every_nth_step_costs_nothing_at_the_others(build_tiny: Build) -> None:
+    model = build_tiny(label_source_conf={"gradient": 2})
+    flows = []
+    hidden = model.hidden
+    model.hidden = lambda *args: flows.append(hidden(*args)) or flows[-1]
+    for _ in range(4):
+        model(*batch(waveforms(16000)))
+    assert [made.requires_grad for made in flows] == [True, False, True, False]
+
+
+def test_a_schedule_counts_optimizer_steps_and_logs_the_same_numbers_throughout(build_tiny: Build) -> None:
+    ramp = {"w1": [0.0, 0.3], "w2": 2.0, "tau": [1.0, 0.5], "steps": 3}
+    model = build_tiny(penalty="linear", penalty_conf=ramp, accum_grad=2)
+    logged = [model(*batch(waveforms(16000)))[1] for _ in range(8)]
+    assert len({tuple(stats) for stats in logged}) == 1
+    assert [float(stats["w1"]) for stats in logged] == pytest.approx([0, 0, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3])
+    assert float(logged[-1]["tau"]) == pytest.approx(0.5)
+    assert set(build_tiny(penalty_conf=BEST_RQ)(*batch(waveforms(16000)))[1]) < set(logged[0])
+
+
+def test_a_scheduled_zero_weight_trains_as_best_rq(build_tiny: Build) -> None:
+    gradients = []
+    for penalty in (
+        {"penalty_conf": {"w1": 0.0, "w2": 2.0}},
+        {"penalty": "linear", "penalty_conf": {"w1": [0, 0.1], "w2": 2.0, "steps": 10}},
+    ):
+        model = build_tiny(encoder_conf={"dropout_rate": 0.0}, **penalty).eval()
+        model(*batch(waveforms(16000, 12000)))[0].backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        assert torch.equal(gradient, gradients[1][name]), name
+
+
+def test_utterance_normalised_labels_do_not_depend_on_batch_mates(build_tiny: Build) -> None:
+    model = build_tiny(label_source_conf={"noise": "none", "layer": 2, "normalization": "utterance"})
+    waves = waveforms(16000, 9000, 31999)
+    together = all_labels(model, waves)
+    for wave, (_, enhanced) in zip(waves, together, strict=True):
+        assert torch.allclose(all_labels(model, [wave])[0][1], enhanced, atol=1e-5)
+
+
+def test_the_codebook_is_refined_in_training_only(build_tiny: Build) -> None:
+    model = build_tiny(quantizer_conf={"refinement": {"every": 2, "stop": 4}})
+    prints = []
+    for training in (False, False, False, True, True, True, True, True, True, True):
+        model.train(training)
+        model(*batch(waveforms(16000, 12000)))[0].backward()
+        prints.append(model.loss.quantizer.fingerprint())
+    assert [first != second for first, second in zip(prints, prints[1:], strict=False)] == [
+        *[False] * 4,
+        True,  # before the third training step
+        False,
+        True,  # before the fifth; frozen from then on
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("label_source", [{"form": "straight_through"}, {"codebook": "separate", "head": "separate"}])
+@pytest.mark.parametrize("anchor", ["stacked", "mfcc"])
+def test_options_go_together(build_tiny: Build, anchor: str, label_source: dict) -> None:
+    model = build_tiny(
+        anchor=anchor, quantizer_conf={"num_codebooks": 2}, label_source_conf=label_source, normalize="utterance_mvn"
+    )
+    loss, stats, _ = model(*batch(waveforms(16000, 12000)))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert float(stats["acc_enhanced"]) <= 1
+
+
 def test_everything_frozen_survives_saving_and_loading(build_tiny: Build, tmp_path: Any) -> None:
     model = build_tiny(quantizer_conf={"seed": 3})
     fingerprint = model.loss.quantizer.fingerprint()
@@ -287,3 +358,21 @@ def test_everything_frozen_survives_saving_and_loading(build_tiny: Build, tmp_pa
     again.load_state_dict(torch.load(tmp_path / "model.pth", weights_only=True))
     assert again.loss.quantizer.fingerprint() == fingerprint
     assert torch.equal(again.loss.enhanced.projection, model.loss.enhanced.projection)
+
+
+def test_a_checkpoint_with_other_label_numbers_is_refused(build_tiny: Build) -> None:
+    theirs = build_tiny(quantizer_conf={"seed": 3}).state_dict()
+    with pytest.raises(BadInputError, match=r"checkpoint: loss.quantizer.codebook has the fingerprint \w+, the conf"):
+        build_tiny().load_state_dict(theirs)
+
+
+def test_an_averaged_checkpoint_makes_the_same_labels_bit_for_bit(build_tiny: Build) -> None:
+    model = build_tiny()
+    averaged = {
+        name: value if value.dtype == torch.int64 else (value + value + value) / 3
+        for name, value in model.state_dict().items()
+    }
+    loaded = build_tiny()
+    loaded.load_state_dict(averaged)
+    assert loaded.loss.quantizer.fingerprint() == model.loss.quantizer.fingerprint()
+    assert torch.equal(loaded.loss.enhanced.projection, model.loss.enhanced.projection)
