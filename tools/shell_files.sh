@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Print the repository's shell files, one a line: *.sh and whatever has a shell's first line.
+# Print the repository's shell files, one a line: *.sh and whatever has a shell's first line; links are left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +9,7 @@ else # an unpacked archive
     find . -type d \( -name '.venv*' -o -name .git -o -name data -o -name dump -o -name exp -o -name downloads \) \
         -prune -o -type f -print
 fi | while IFS= read -r file; do
-    [ -f "${file}" ] || continue
+    [ -f "${file}" ] && [ ! -L "${file}" ] || continue
     if [[ ${file} == *.sh ]] || head -c 64 "${file}" | head -n 1 | LC_ALL=C grep -aqE '^#!.*[/ ](ba)?sh( |$)'; then
         printf '%s\n' "${file}"
     fi
