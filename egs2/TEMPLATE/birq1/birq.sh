@@ -286,26 +286,49 @@ stage_5() { # token list
         --nbpe "${nbpe}" --out_dir "${token_dir}" ${checks[0]:+--check "${checks[@]}" --unknown_characters warn}
 }
 
+setting() { # KEY CONFIG ARGUMENTS: prints the value of a top-level key of a training
+    local value
+    value=$(sed -nE "s/.*--$1[ =]([^ ]+).*/\\1/p" <<< "$3")
+    echo "${value:-$(sed -nE "s/^$1: *([^ #]+).*/\\1/p" "$2")}"
+}
+
+normalisation() { # CONFIG ARGUMENTS STATISTICS: leaves arguments for global mean and variance in the array NORMALISATION
+    NORMALISATION=()
+    if [[ $(setting normalize "$1" "$2") == global_mvn ]]; then
+        NORMALISATION=(--normalize_conf "stats_file=$3/train/feats_stats.npz")
+    fi
+}
+
 statistics_of_ssl() { # leaves their folder in ssl_stats
     need ssl_config train_set valid_set
     ssl_stats=${expdir}/ssl_stats_$(config_hash 6 "${ssl_config}" "${ssl_args}" frontend frontend_conf input_size \
         model_conf.extract_feats_in_collect_stats -- --option "fs=${fs}" \
         --scp "${dumpdir}/raw/${train_set}/wav.scp" --scp "${dumpdir}/raw/${valid_set}/wav.scp")
+    normalisation "${ssl_config}" "${ssl_args}" "${ssl_stats}"
+    LABEL_STATISTICS=()
+    if [[ $(setting quantizer "${ssl_config}" "${ssl_args}") == pca_projection ]]; then
+        LABEL_STATISTICS=(--quantizer_conf "statistics=${ssl_stats}/pca_${ssl_tag}.npz")
+    fi
 }
 
 stage_6() { # pretraining statistics
+    local arguments=${ssl_args} pca
     statistics_of_ssl
+    if ((${#LABEL_STATISTICS[@]} > 0)); then # which this stage has yet to make
+        arguments+=" --quantizer random_projection --quantizer_conf '{num_codes: 1}'"
+    fi
     step "statistics of ${train_set} and ${valid_set} for pretraining" "${ssl_stats}/logdir/stats.1.log" \
         --output "${ssl_stats}/train/speech_shape" --output "${ssl_stats}/valid/speech_shape" -- \
         utils/collect_stats.sh --python "${python}" --module espnet2_birq.bin.birq_train --nj "${nj}" \
-        --backend "${train_cmd}" --config "${ssl_config}" --arguments "${ssl_args}" --stats_dir "${ssl_stats}" \
+        --backend "${train_cmd}" --config "${ssl_config}" --arguments "${arguments}" --stats_dir "${ssl_stats}" \
         --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/${valid_set}"
-}
-
-normalisation() { # CONFIG ARGUMENTS STATISTICS: leaves arguments for global mean and variance in the array NORMALISATION
-    NORMALISATION=()
-    if [[ $(sed -n 's/^normalize: *//p' "$1") == global_mvn* || $2 == *"--normalize global_mvn"* ]]; then
-        NORMALISATION=(--normalize_conf "stats_file=$3/train/feats_stats.npz")
+    if ((${#LABEL_STATISTICS[@]} > 0)); then
+        pca=${LABEL_STATISTICS[1]#*=}
+        words "${ssl_args}"
+        step "principal components in ${pca}" "${pca%.npz}.log" --option "args=${ssl_args}" --input "${ssl_config}" \
+            --input "${ssl_stats}/train/speech_shape" --output "${pca}" -- \
+            "${data_backend[@]}" "${pca%.npz}.log" "${python}" -m espnet2_birq.bin.birq_pca --config "${ssl_config}" \
+            --data_dir "${dumpdir}/raw/${train_set}" --fs "${fs}" --out "${pca}" "${NORMALISATION[@]}" "${WORDS[@]}"
     fi
 }
 
@@ -313,10 +336,10 @@ stage_7() { # pretraining
     local train=${dumpdir}/raw/${train_set} valid=${dumpdir}/raw/${valid_set}
     local -a depends
     statistics_of_ssl
-    normalisation "${ssl_config}" "${ssl_args}" "${ssl_stats}"
     words "${ssl_args}"
     depends=(--scp "${train}/wav.scp" --scp "${valid}/wav.scp" --input "${ssl_stats}/train/speech_shape"
         --input "${ssl_stats}/valid/speech_shape")
+    ((${#LABEL_STATISTICS[@]} == 0)) || depends+=(--input "${LABEL_STATISTICS[1]#*=}")
     step "pretraining of ${ssl_exp}" "${ssl_exp}/train.log" --option "args=${ssl_args}" --input "${ssl_config}" \
         "${depends[@]}" --output "${ssl_exp}/${inference_ssl_model}" -- \
         utils/train.sh "${python}" "${cuda_cmd} --gpu ${ngpu} --num_nodes ${num_nodes}" "${ssl_exp}/train.log" \
@@ -327,7 +350,7 @@ stage_7() { # pretraining
         --train_data_path_and_name_and_type "${train}/wav.scp,speech,sound" \
         --valid_data_path_and_name_and_type "${valid}/wav.scp,speech,sound" \
         --train_shape_file "${ssl_stats}/train/speech_shape" --valid_shape_file "${ssl_stats}/valid/speech_shape" \
-        --fold_length 160000 "${NORMALISATION[@]}" "${WORDS[@]}"
+        --fold_length 160000 "${NORMALISATION[@]}" "${LABEL_STATISTICS[@]}" "${WORDS[@]}"
 }
 
 stage_8() { # label diagnostics, export of the encoder

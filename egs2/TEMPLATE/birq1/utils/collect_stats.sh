@@ -39,8 +39,8 @@ for part in train valid; do
     fi
     command+=("--${part}_shape_file" "${logdir}/${part}.JOB.scp")
 done
-# The statistics come from features before normalisation, which may itself need the statistics.
-command+=(--output_dir "${logdir}/stats.JOB")
+# The statistics are of features before normalisation, which may itself need them.
+command+=(--normalize none --output_dir "${logdir}/stats.JOB")
 mapfile -t words < <(xargs -r printf '%s\n' <<< "${arguments}")
 utils/parallel_jobs.sh "${nj}" "${backend}" "${logdir}/stats.JOB.log" "${command[@]}" "${words[@]}"
 
