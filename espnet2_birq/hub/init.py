@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from espnet2_birq.errors import BadInputError
 from espnet2_birq.hub.compare import compare_inputs, parse_asr_config
-from espnet2_birq.hub.export import CONFIG, PARAMETERS, STATISTICS, load_state
+from espnet2_birq.hub.export import CONFIG, PARAMETERS, STATISTICS
 from espnet2_birq.hub.pack import read_yaml
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def write_initial_encoder(
     statistics = export / STATISTICS
     args = parse_asr_config(asr_config, asr_arguments, statistics if statistics.is_file() else None)
     compare_inputs(pretrained, vars(args), export / CONFIG, asr_config, partial=layers is not None)
+
+    from espnet2_birq.tasks.pretrained import load_state
 
     state = {name: value for name, value in load_state(export / PARAMETERS).items() if name.startswith(ENCODER)}
     if not state:
