@@ -9,7 +9,7 @@ help:  ## list the targets
 setup:  ## make .venv: Python >=3.12,<3.14, ESPnet 202611, PyTorch 2.11, this package
 	@tools/setup.sh
 
-demo: setup  ## the whole road on 5.5 h of recorded speech, ending in a table of error rates
+demo: setup  ## the whole road on 5.4 h of recorded speech, ending in a table of error rates
 	@cd egs2/debvox/birq1 && ./demo.sh
 
 lint: setup  ## ruff and shellcheck

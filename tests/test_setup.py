@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import re
@@ -211,6 +212,25 @@ def test_a_repository_that_was_moved_gets_a_new_environment(machine: Machine) ->
     assert str(moved) in (moved / ".venv/bin/activate").read_text()
 
 
+DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "espnet2": "espnet", "huggingface_hub": "huggingface-hub"}
+# ESPnet requires it in a version of its own choice.
+OF_ESPNET = {"espnet_model_zoo"}
+
+
+def imports_of(folder: str) -> set[str]:
+    """Names of the modules outside the standard library and this repository that the files under ``folder`` import."""
+    names: set[str] = set()
+    files = list((ROOT / folder).rglob("*.py"))
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+    own = {"espnet2_birq", "conftest"} | {file.stem for file in files}
+    return {name.split(".")[0] for name in names} - own - set(sys.stdlib_module_names)
+
+
 def requirements() -> set[str]:
     """Names of every package that setup.cfg asks for."""
     config = configparser.ConfigParser()
@@ -218,6 +238,12 @@ def requirements() -> set[str]:
     texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     names = {re.split(r"[\s<>=!;\[]", line)[0] for text in texts for line in text.split("\n") if line}
     return {name.replace("_", "-").lower() for name in names if name} - {"espnet2-birq"}
+
+
+@pytest.mark.parametrize("folder", ["espnet2_birq", "tests"])
+def test_every_imported_package_is_required(folder: str) -> None:
+    imported = {DISTRIBUTIONS.get(name, name) for name in imports_of(folder) - OF_ESPNET}
+    assert imported - requirements() == set()
 
 
 def test_every_requirement_is_pinned() -> None:
