@@ -1,7 +1,7 @@
 # Every target sets up what it needs first (tools/setup.sh; nothing to do the second time).
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 12
@@ -19,6 +19,9 @@ lint: setup  ## ruff and shellcheck
 
 test: lint  ## lint, then all tests
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+bench: setup  ## measurements; results as CSV beside the scripts in benchmarks/
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; OMP_NUM_THREADS=1 .venv/bin/python "$$script"; done
 
 clean:  ## remove the environment and caches; recipes keep their data and experiments
 	rm -rf .venv .venv-tools build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -37,6 +37,17 @@ def test_a_configuration_example_builds_a_model(text: str, build_tiny: Callable[
     assert model.loss.quantizer.num_codes == config["quantizer_conf"]["num_codes"]
 
 
+def test_every_choice_of_a_class_is_one() -> None:
+    from espnet2_birq.tasks.birq import BiRQTask
+
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| (`.*) \|$", README, flags=re.MULTILINE)
+    classes = {choices.name: set(choices.classes) for choices in BiRQTask.class_choices_list}
+    assert {"anchor", "quantizer", "penalty"} <= {group for group, _ in rows}
+    for group, text in rows:
+        if group in classes:
+            assert set(re.findall(r"`(\w+)`", text)) <= classes[group]
+
+
 def test_every_make_target_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.MULTILINE))
