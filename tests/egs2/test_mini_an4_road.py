@@ -178,18 +178,18 @@ def test_unmodified_espnet_trains_from_the_export_and_decodes(recipe: Path) -> N
         "espnet2.bin.asr_inference",
         *("--data_path_and_name_and_type", "dump/raw/test/wav.scp,speech,sound", "--output_dir", "exp/stock/decode"),
         *("--asr_train_config", "exp/stock/config.yaml", "--asr_model_file", "exp/stock/1epoch.pth"),
-        *("--ctc_weight", "1.0", "--beam_size", "1"),
+        *("--ctc_weight", "1.0", "--beam_size", "1", "--maxlenratio", "0.1"),
     )
     assert len((recipe / "exp/stock/decode/1best_recog/text").read_text().splitlines()) == 2
 
 
 def test_espnets_own_commands_can_take_stages_10_and_11(recipe: Path) -> None:
-    (recipe / "conf/decode_espnet.yaml").write_text("beam_size: 2\nctc_weight: 1.0\n")
+    (recipe / "conf/decode_espnet.yaml").write_text("beam_size: 2\nctc_weight: 1.0\nmaxlenratio: 0.1\n")
     options = ["--asr_trainer", "espnet", "--asr_tag", "by_espnet", "--asr_inference", "espnet"]
     succeed(
         recipe,
         *("--stage", "9", "--stop_stage", "12", *options, "--inference_config", "conf/decode_espnet.yaml"),
-        *("--use_ssl", "false", "--test_sets", "test"),
+        *("--use_ssl", "false", "--test_sets", "test", "--inference_nj", "1"),
     )
     folder = recipe / "exp/asr_by_espnet/decode_espnet/test"
     assert (folder / "score_wer/result.txt").exists()
