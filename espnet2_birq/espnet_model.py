@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
@@ -16,7 +18,7 @@ from espnet2_birq.features import AnchorFeatures, Subsampling, evaluation_mode, 
 from espnet2_birq.labels.enhanced import normalize_utterances
 from espnet2_birq.labels.frozen import settle_frozen
 from espnet2_birq.labels.selection import at_least_float32, exact_dtype
-from espnet2_birq.loss import BiRQLoss, Penalty
+from espnet2_birq.loss import BiRQLoss, CodebookDistillation, Penalty
 from espnet2_birq.masking import SpanMasker
 
 # Masks and noise of every validation batch start from here, so that validation losses are comparable over epochs.
@@ -38,6 +40,8 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         loss: head, labels and objective.
         penalty: weights by step.
         label_layer: k, the layer whose output makes the enhanced label.
+        distillation: trains a second codebook for the anchoring label, or None.
+        distilled_layers: the layers that it learns from, counted from 1.
         accumulation: batches per optimizer step (ESPnet's ``accum_grad``), so that schedules count optimizer steps.
         extract_feats_in_collect_stats: whether ESPnet's statistics stage computes features.
     """
@@ -55,6 +59,8 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         loss: BiRQLoss,
         penalty: Penalty,
         label_layer: int,
+        distillation: CodebookDistillation | None = None,
+        distilled_layers: Sequence[int] = (),
         accumulation: int = 1,
         extract_feats_in_collect_stats: bool = True,
     ) -> None:
@@ -76,6 +82,8 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         self.loss = loss
         self.penalty = penalty
         self.label_layer = label_layer
+        self.distillation = distillation
+        self.distilled_layers = tuple(distilled_layers)
         self.accumulation = accumulation
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.register_load_state_dict_pre_hook(_settle_labels)
@@ -98,18 +106,32 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         steps_B = self._steps(lengths_B, kwargs.get("utt_id"))
         masked_BT = self.masker.draw(steps_B, int(steps_B.max()), generator)
         masked_BF = self.subsampling.mask_frames(masked_BT, features_BFD.size(1))
-        encoded_BTD = self._encode(self.masker.fill(features_BFD, masked_BF, generator), lengths_B, self.encoder)
+        encoded_BTD, layers_BTH = self._encode_masked(self.masker.fill(features_BFD, masked_BF, generator), lengths_B)
+        anchor_BTI = self.anchor_vectors(features_BFD, lengths_B, masked_BT.size(1))
 
         step = int(self.global_step) // self.accumulation
-        if self.training:
-            self.loss.quantizer.advance(step)
         weights = self.penalty.weights(step)
-        anchor_SI = self.anchor_vectors(features_BFD, lengths_B, masked_BT.size(1))[masked_BT]
         hidden_SH = None
         if self.loss.enhanced is not None:
             gradient = bool(weights.enhanced) and self.loss.enhanced.gradient_at(step)
             hidden_SH = self.hidden(features_BFD, lengths_B, gradient)[masked_BT]
-        loss, stats = self.loss(encoded_BTD[masked_BT], anchor_SI, hidden_SH, weights, generator=generator, step=step)
+        if self.training:
+            self.loss.quantizer.advance(step)
+        loss, stats = self.loss(
+            encoded_BTD[masked_BT],
+            anchor_BTI[masked_BT],
+            hidden_SH,
+            weights if self.distillation is None else self.distillation.divided(weights),
+            generator=generator,
+            step=step,
+        )
+        if self.distillation is not None:
+            valid_BT = torch.arange(masked_BT.size(1), device=steps_B.device) < steps_B[:, None]
+            second, second_stats = self.distillation(
+                encoded_BTD, anchor_BTI, layers_BTH, masked_BT, valid_BT, self.loss.quantizer, weights, step
+            )
+            loss = loss + second
+            stats |= second_stats
         if self.penalty.moves:
             stats |= {"w1": weights.enhanced, "w2": weights.anchoring}
             stats |= {} if weights.tau is None else {"tau": weights.tau}
@@ -167,6 +189,17 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         if self.preencoder is not None:
             features_BFD, lengths_B = self.preencoder(features_BFD, lengths_B)
         return encoder(features_BFD, lengths_B)[0]
+
+    def _encode_masked(
+        self, features_BFD: torch.Tensor, lengths_B: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Output of the encoder, and of the layers that a second codebook is distilled from."""
+        if self.distillation is None:
+            return self._encode(features_BFD, lengths_B, self.encoder), []
+        if self.preencoder is not None:
+            features_BFD, lengths_B = self.preencoder(features_BFD, lengths_B)
+        (encoded_BTD, layers_BTH), *_ = self.encoder(features_BFD, lengths_B, return_all_hs=True)
+        return encoded_BTD, [layers_BTH[layer - 1] for layer in self.distilled_layers]
 
     def _steps(self, lengths_B: torch.Tensor, utterance_ids: object) -> torch.Tensor:
         steps_B = self.subsampling.steps(lengths_B)

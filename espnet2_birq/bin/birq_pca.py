@@ -33,7 +33,7 @@ def main() -> None:
     from espnet2_birq.labels.statistics import FeatureMoments
     from espnet2_birq.tasks.inputs import anchor_vectors, configured_model
 
-    model = configured_model(args.config, train_arguments)
+    model, _ = configured_model(args.config, train_arguments)
     moments = FeatureMoments(model.anchor.size)
     for vectors in anchor_vectors(model, args.data_dir, args.fs, args.max_steps):
         moments.add(vectors)

@@ -9,6 +9,7 @@ label layer, C code width, N codes, G codebooks.
 
 from espnet2_birq.labels.centroids import CentroidQuantizer
 from espnet2_birq.labels.enhanced import EnhancedLabels, LabelStatistics, normalize_hidden
+from espnet2_birq.labels.online_pca import OnlinePCAQuantizer
 from espnet2_birq.labels.pca import PCAProjectionQuantizer
 from espnet2_birq.labels.quantizer import Quantizer, RandomProjectionQuantizer
 from espnet2_birq.labels.refinement import CodebookRefinement
@@ -19,6 +20,7 @@ __all__ = [
     "CodebookRefinement",
     "EnhancedLabels",
     "LabelStatistics",
+    "OnlinePCAQuantizer",
     "PCAProjectionQuantizer",
     "Quantizer",
     "RandomProjectionQuantizer",

@@ -17,6 +17,7 @@ class CentroidQuantizer(Quantizer):
     Args:
         input_dim: width of the features.
         centroids: file with the centroids, written by ``birq_kmeans``.
+        num_codes: how many centroids there must be; ``birq_kmeans`` takes it from here. None: as many as there are.
         distance: ``raw`` is k-means' own; ``l2`` compares directions.
         seed: of what is drawn around this codebook.
         refinement: see `Quantizer`.
@@ -30,6 +31,7 @@ class CentroidQuantizer(Quantizer):
         self,
         input_dim: int,
         centroids: str,
+        num_codes: int | None = None,
         distance: str = "raw",
         seed: int = 0,
         refinement: Mapping[str, int] | None = None,
@@ -40,6 +42,8 @@ class CentroidQuantizer(Quantizer):
                 f"centroids {centroids} are of shape {tuple(codebook.shape)}, the anchor's features are {input_dim} "
                 "wide; run birq_kmeans with this configuration"
             )
+        if num_codes is not None and num_codes != len(codebook):
+            raise ValueError(f"num_codes is {num_codes}, but {centroids} holds {len(codebook)} centroids")
         super().__init__((unit_norm(codebook) if distance == "l2" else codebook)[None], distance, seed, refinement)
 
     def encode(self, features_SI: torch.Tensor) -> torch.Tensor:

@@ -4,64 +4,31 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
 from espnet2.ssl.espnet_model import ESPnetSSLModel
 from espnet2.tasks import ssl
 from espnet2.torch_utils.initialize import initialize
-from espnet2.train.class_choices import ClassChoices
 from espnet2.train.collate_fn import CommonCollateFn
 
 from espnet2_birq.errors import BadInputError
-from espnet2_birq.espnet_model import ESPnetBiRQModel
-from espnet2_birq.features import AnchorFeatures, CepstralFrames, StackedFrames, input_layer_subsampling, resolve_layer
-from espnet2_birq.labels import (
-    CentroidQuantizer,
-    EnhancedLabels,
-    PCAProjectionQuantizer,
-    Quantizer,
-    RandomProjectionQuantizer,
-)
-from espnet2_birq.loss import BiRQLoss, ConstantPenalty, LinearPenalty, Penalty, PiecewisePenalty
-from espnet2_birq.masking import SpanMasker
+from espnet2_birq.features import input_layer_subsampling, resolve_layer
+from espnet2_birq.loss import BiRQLoss
 from espnet2_birq.tasks.build import build
+from espnet2_birq.tasks.choices import (
+    OWN_CHOICES,
+    anchor_choices,
+    distillation_choices,
+    label_source_choices,
+    masker_choices,
+    penalty_choices,
+    quantizer_choices,
+)
 from espnet2_birq.tasks.stacking import FrameStacking
 from espnet2_birq.tasks.teacher import TeacherLayer
 from espnet2_birq.train.trainer import BiRQTrainer
-
-ssl.model_choices.classes["birq"] = ESPnetBiRQModel
-ssl.preencoder_choices.classes["stacking"] = FrameStacking
-
-masker_choices = ClassChoices("masker", {"span": SpanMasker}, type_check=SpanMasker, default="span")
-anchor_choices = ClassChoices(
-    "anchor",
-    {"stacked": StackedFrames, "mfcc": CepstralFrames, "teacher": TeacherLayer},
-    type_check=AnchorFeatures,
-    default="stacked",
-)
-quantizer_choices = ClassChoices(
-    "quantizer",
-    {
-        "random_projection": RandomProjectionQuantizer,
-        "pca_projection": PCAProjectionQuantizer,
-        "centroids": CentroidQuantizer,
-    },
-    type_check=Quantizer,
-    default="random_projection",
-)
-label_source_choices = ClassChoices(
-    "label_source", {"enhanced": EnhancedLabels}, type_check=EnhancedLabels, default="enhanced"
-)
-penalty_choices = ClassChoices(
-    "penalty",
-    {"constant": ConstantPenalty, "linear": LinearPenalty, "piecewise": PiecewisePenalty},
-    type_check=Penalty,
-    default="constant",
-)
-
-OWN_CHOICES = (masker_choices, anchor_choices, quantizer_choices, label_source_choices, penalty_choices)
 
 DEFAULTS = {
     "frontend": "default",
@@ -77,8 +44,8 @@ DEFAULTS = {
 class BiRQTask(ssl.SSLTask):
     """Pretraining from audio alone; no token list, no text.
 
-    Adds the groups ``masker``, ``anchor``, ``quantizer``, ``label_source`` and ``penalty`` (each with its ``_conf``) to
-    those of ESPnet's SSL task; of the latter, ``loss``, ``util`` and ``specaug`` have no meaning here.
+    Adds the groups ``masker``, ``anchor``, ``quantizer``, ``label_source``, ``penalty`` and ``distillation`` (each with
+    its ``_conf``) to those of ESPnet's SSL task, of which ``loss``, ``util`` and ``specaug`` have no meaning here.
     """
 
     class_choices_list = [*ssl.SSLTask.class_choices_list, *OWN_CHOICES]
@@ -162,10 +129,16 @@ class BiRQTask(ssl.SSLTask):
             hidden_dim=encoder.output_size(),
             quantizer=quantizer,
         )
-        try:
-            label_layer = resolve_layer(source.layer, len(encoder.encoders))
-        except ValueError as error:
-            raise BadInputError(f"label_source_conf: {error}") from error
+        distillation = build(
+            distillation_choices,
+            args.distillation,
+            args.distillation_conf,
+            encoder_dim=encoder.output_size(),
+            quantizer=quantizer,
+        )
+        depth = len(encoder.encoders)
+        (label_layer,) = resolve_layers("label_source_conf", [source.layer], depth)
+        distilled = () if distillation is None else resolve_layers("distillation_conf", distillation.layers, depth)
         model = build(
             ssl.model_choices,
             args.model,
@@ -181,9 +154,23 @@ class BiRQTask(ssl.SSLTask):
             loss=BiRQLoss(encoder.output_size(), quantizer, source if penalty.uses_enhanced else None),
             penalty=penalty,
             label_layer=label_layer,
+            distillation=distillation,
+            distilled_layers=distilled,
             accumulation=args.accum_grad,
         )
         if args.init is not None:
             initialize(model, args.init)
         logging.info(f"Quantizer fingerprint: {quantizer.fingerprint()}")
         return model
+
+
+def resolve_layers(group: str, layers: Sequence[int | float], depth: int) -> list[int]:
+    """Layer numbers from 1 for numbers or fractions of the depth, without repetition, in order.
+
+    Raises:
+        BadInputError: naming the group of the configuration, if there is no such layer.
+    """
+    try:
+        return sorted({resolve_layer(layer, depth) for layer in layers})
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"{group}: {error}") from error

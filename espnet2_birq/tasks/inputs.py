@@ -23,6 +23,7 @@ NO_LABELS: dict[str, Any] = {
     "label_source_conf": {},
     "penalty": "constant",
     "penalty_conf": {"w1": 0.0, "w2": 1.0},
+    "distillation": None,
     "init": None,
 }
 
@@ -35,14 +36,22 @@ def build_without_labels(args: argparse.Namespace, **overrides: Any) -> ESPnetBi
     return BiRQTask.build_model(argparse.Namespace(**{**defaults, **vars(args), **NO_LABELS, **overrides}))
 
 
-def configured_model(config_file: Path, arguments: Sequence[str]) -> ESPnetBiRQModel:
-    """The model of a ``birq_train`` configuration and further options of that command, up to its anchor."""
+def configured_model(config_file: Path, arguments: Sequence[str]) -> tuple[ESPnetBiRQModel, argparse.Namespace]:
+    """The model of a ``birq_train`` configuration and further options of that command, up to its anchor.
+
+    Returns:
+        the model in evaluation mode, and all options as they were given.
+
+    Raises:
+        BadInputError: if the file does not exist or the configuration cannot be used.
+    """
     from espnet2_birq.tasks.birq import BiRQTask
 
     if not config_file.is_file():
         raise BadInputError(f"{config_file}: no such configuration file")
     command = ["--config", str(config_file), "--output_dir", "unused", *arguments]
-    return build_without_labels(BiRQTask.get_parser().parse_args(command)).eval()
+    args = BiRQTask.get_parser().parse_args(command)
+    return build_without_labels(args).eval(), args
 
 
 def anchor_vectors(
