@@ -350,6 +350,29 @@ def test_options_go_together(build_tiny: Build, anchor: str, label_source: dict)
     assert float(stats["acc_enhanced"]) <= 1
 
 
+def test_a_second_codebook_is_distilled_from_the_layers_of_the_masked_pass(build_tiny: Build) -> None:
+    conf = {"start": 1, "every": 2, "num_codes": 8, "layers": [1, 0.67]}
+    model = build_tiny(distillation="self_similarity", distillation_conf=conf)
+    assert model.distilled_layers == (1, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    logged = []
+    for step in range(5):
+        loss, stats, _ = model(*batch(waveforms(16000, 64000, seed=step)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        logged.append({name: float(value) for name, value in stats.items()})
+        assert all(parameter.grad is not None for parameter in model.parameters())
+    first = logged[0]
+    expected = 0.1 * first["loss_enhanced"] + 1.2 * first["loss_anchoring"] + 1.2 * first["loss_distilled"]
+    assert first["loss"] == pytest.approx(expected, rel=1e-5)
+    last = logged[-1]
+    expected = 0.1 * last["loss_enhanced"] + 1.2 * last["loss_anchoring"] + 1.2 * last["loss_distilled"]
+    assert last["loss"] == pytest.approx(expected + 0.5 * last["loss_distillation"], rel=1e-5)
+    assert int(model.distillation.renewals) == 1
+    assert len({tuple(stats) for stats in logged}) == 1
+
+
 def test_everything_frozen_survives_saving_and_loading(build_tiny: Build, tmp_path: Any) -> None:
     model = build_tiny(quantizer_conf={"seed": 3})
     fingerprint = model.loss.quantizer.fingerprint()
