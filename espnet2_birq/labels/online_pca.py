@@ -19,7 +19,8 @@ class OnlinePCAQuantizer(RandomProjectionQuantizer):
     Args:
         input_dim: width of the features.
         pca_steps: step at which the components are computed for the last time.
-        whiten: give each projected dimension unit variance, rather than all of them together.
+        whiten: give each projected dimension unit variance (true), all of them together (false), or a degree between
+            0 and 1, see `PrincipalComponents.projection`.
         code_dim: number of components, and width of a code.
         num_codes: N, codes in a codebook.
         num_codebooks: G; once the components are known, all share the projection.
@@ -42,7 +43,7 @@ class OnlinePCAQuantizer(RandomProjectionQuantizer):
         self,
         input_dim: int,
         pca_steps: int,
-        whiten: bool = True,
+        whiten: bool | float = True,
         code_dim: int = 16,
         num_codes: int = 8192,
         num_codebooks: int = 1,

@@ -19,7 +19,8 @@ class PCAProjectionQuantizer(Quantizer):
     Args:
         input_dim: width of the features.
         statistics: file with the features' principal components, written by ``birq_pca``.
-        whiten: give each projected dimension unit variance, rather than all of them together.
+        whiten: give each projected dimension unit variance (true), all of them together (false), or a degree between
+            0 and 1, see `PrincipalComponents.projection`.
         code_dim: number of components, and width of a code.
         num_codes: N, codes in a codebook.
         num_codebooks: G.
@@ -40,7 +41,7 @@ class PCAProjectionQuantizer(Quantizer):
         self,
         input_dim: int,
         statistics: str,
-        whiten: bool = True,
+        whiten: bool | float = True,
         code_dim: int = 16,
         num_codes: int = 8192,
         num_codebooks: int = 1,

@@ -56,22 +56,25 @@ class PrincipalComponents:
         self.components = components
         self.variances = variances
 
-    def projection(self, dims: int, whiten: bool) -> torch.Tensor:
+    def projection(self, dims: int, whiten: bool | float) -> torch.Tensor:
         """(I, dims) projection onto the first components, whose output has unit variance.
 
         Args:
             dims: number of components.
-            whiten: unit variance in each dimension; otherwise only on average, so that the first dimension keeps
-                more variance than the last.
+            whiten: 1 (true) gives each dimension unit variance; 0 (false) only their average, so that the first keeps
+                its share of the variance; between them, variances are evened out to that degree.
 
         Raises:
-            ValueError: if the features do not vary in so many dimensions.
+            ValueError: if the features do not vary in so many dimensions, or ``whiten`` is not a degree.
         """
+        if not 0 <= whiten <= 1:
+            raise ValueError(f"whiten must be true, false or a degree between 0 and 1, got {whiten}")
         usable = int((self.variances > 1e-10 * self.variances[0]).sum()) if self.variances[0] > 0 else 0
         if not 1 <= dims <= usable:
             raise ValueError(f"code_dim must be 1 to {usable}, the dimensions that the features vary in, got {dims}")
         variances = self.variances[:dims]
-        return self.components[:, :dims] / (variances if whiten else variances.mean()).sqrt()
+        projection = self.components[:, :dims] * variances ** (-whiten / 2)
+        return projection / (variances ** (1 - whiten)).mean().sqrt()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an ``.npz`` file: the whole file or none."""

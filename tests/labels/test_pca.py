@@ -49,6 +49,22 @@ def test_whitened_features_are_uncorrelated_with_unit_variance(features: torch.T
     assert torch.allclose(encoded.mean(0), torch.zeros(6, dtype=torch.float64), atol=1e-5)
 
 
+@pytest.mark.parametrize("degree", [0.25, 0.5, 0.75])
+def test_a_degree_of_whitening_flattens_variances_to_that_power(
+    features: torch.Tensor, statistics: str, degree: float
+) -> None:
+    plain = PCAProjectionQuantizer(WIDTH, statistics, whiten=False, code_dim=6).encode(features.double())[0]
+    partly = PCAProjectionQuantizer(WIDTH, statistics, whiten=degree, code_dim=6).encode(features.double())[0]
+    powers = plain.var(0, unbiased=False) ** (1 - degree)
+    assert torch.allclose(partly.var(0, unbiased=False), powers / powers.mean(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("degree", [-0.1, 1.5])
+def test_a_whitening_that_is_no_degree_is_refused(statistics: str, degree: float) -> None:
+    with pytest.raises(ValueError, match="whiten must be true, false or a degree between 0 and 1"):
+        PCAProjectionQuantizer(WIDTH, statistics, whiten=degree, code_dim=6)
+
+
 def test_without_whitening_the_variance_is_one_on_average_and_falls(features: torch.Tensor, statistics: str) -> None:
     encoded = PCAProjectionQuantizer(WIDTH, statistics, whiten=False, code_dim=6).encode(features.double())[0]
     variance = encoded.var(0)
