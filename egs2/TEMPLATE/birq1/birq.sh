@@ -366,7 +366,8 @@ stage_8() { # label diagnostics, export of the encoder
         --input "${model}" --input "${ssl_exp}/config.yaml" --scp "${dumpdir}/raw/${valid_set}/wav.scp" \
         --output "${ssl_exp}/diagnostics/diagnostics.json" -- \
         "${data_backend[@]}" "${logs}/8_diagnose_$(basename "${ssl_exp}").log" \
-        "${python}" -m espnet2_birq.bin.birq_diagnose --ssl_exp "${ssl_exp}" --data_dir "${dumpdir}/raw/${valid_set}"
+        "${python}" -m espnet2_birq.bin.birq_diagnose --ssl_exp "${ssl_exp}" --model "${inference_ssl_model}" \
+        --data_dir "${dumpdir}/raw/${valid_set}"
 }
 
 statistics_of_asr() { # leaves their folder in asr_stats
