@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from espnet2_birq.diagnostics.curves import Curve
 from espnet2_birq.diagnostics.label_statistics import code_counts, entropy_of_counts
 from espnet2_birq.diagnostics.references import UNKNOWN
+from espnet2_birq.diagnostics.summary import above_chance
 
 COLOURS = {"anchoring": "tab:blue", "enhanced": "tab:orange"}
 DPI = 120
@@ -121,15 +122,19 @@ def effective_ranks(layers: list[dict[str, Any]]) -> Figure:
 
 
 def layer_pnmi(layers: list[dict[str, Any]], labels: Mapping[str, dict[str, Any]], reference: str) -> Figure:
-    """How much of the reference the clusters of every layer tell, and the two kinds of label (horizontal lines)."""
+    """How much of the reference the clusters of every layer tell, and the two kinds of label (horizontal lines).
+
+    Drawn above chance, so that many codes are no advantage by themselves.
+    """
     figure, axis = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     names = [row["layer"] for row in layers]
-    axis.plot(names, [row["pnmi"] for row in layers], "o-", color="black", label="k-means clusters of the layer")
-    axis.plot(names, [row["pnmi_of_shuffled_labels"] for row in layers], ":", color="grey", label="the same, shuffled")
+    values = [above_chance(row) for row in layers]
+    axis.plot(names, values, "o-", color="black", label="k-means clusters of the layer")
     for kind, row in labels.items():
-        text = f"{kind} labels ({row['pnmi_of_shuffled_labels']:.3f} when shuffled)"
-        axis.axhline(row["pnmi"], color=COLOURS[kind], linestyle="--", label=text)
-    axis.set(xlabel="layer (0: what the quantizer labels)", ylabel="PNMI", ylim=(0, None))
+        text = f"{kind} labels (PNMI {row['pnmi']:.3f}, shuffled {row['pnmi_of_shuffled_labels']:.3f})"
+        axis.axhline(above_chance(row), color=COLOURS[kind], linestyle="--", label=text)
+    axis.axhline(0, color="lightgrey", linewidth=0.8)
+    axis.set(xlabel="layer (0: what the quantizer labels)", ylabel="PNMI above that of shuffled labels")
     axis.set_title(f"share of the reference that labels tell\n({reference})", fontsize=10)
     axis.legend(fontsize=8)
     return figure

@@ -18,13 +18,13 @@ STEPS_PER_CLUSTER = 20
 
 def cluster_labels(vectors_RH: torch.Tensor, seed: int = 0) -> np.ndarray:
     """k-means labels of (R, H) vectors, each dimension scaled to unit variance: int (R,)."""
-    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
     vectors = vectors_RH - vectors_RH.mean(0)
     vectors = (vectors / vectors.std(0).clamp_min(1e-6)).numpy()
     count = max(2, min(CLUSTERS, len(vectors) // STEPS_PER_CLUSTER))
-    kmeans = MiniBatchKMeans(count, batch_size=2048, n_init=3, max_no_improvement=20, random_state=seed)
+    kmeans = KMeans(count, init="random", n_init=3, max_iter=20, random_state=seed)
     with warnings.catch_warnings():  # fewer distinct vectors than clusters is a finding, not a fault
         warnings.simplefilter("ignore", ConvergenceWarning)
         return kmeans.fit_predict(vectors)

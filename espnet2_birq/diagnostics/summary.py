@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def above_chance(row: dict[str, Any]) -> float:
+    """PNMI less that of the same labels shuffled, which grows with the number of codes alone."""
+    return row["pnmi"] - row["pnmi_of_shuffled_labels"]
+
+
 def rounded(value: Any) -> Any:
     """Numbers at six digits, for a file that people read."""
     if isinstance(value, dict):
@@ -36,12 +41,11 @@ def summary(report: dict[str, Any]) -> list[str]:
         )
     lines.append("effective rank: " + ", ".join(f"{row['layer']} {row['effective_rank']:.1f}" for row in layers))
     if report["reference"] is not None:
-        lines.append(
-            f"PNMI against {report['reference']['kind']}: anchoring {anchoring['pnmi']:.3f}"
-            + (f", enhanced {enhanced['pnmi']:.3f}" if enhanced is not None else "")
-            + ", clusters of layer "
-            + ", ".join(f"{row['layer']} {row['pnmi']:.3f}" for row in layers)
-        )
+        told = [f"anchoring {above_chance(anchoring):.3f}"]
+        if enhanced is not None:
+            told.append(f"enhanced {above_chance(enhanced):.3f}")
+        told += [f"clusters of layer {row['layer']} {above_chance(row):.3f}" for row in layers]
+        lines.append(f"PNMI above chance, against {report['reference']['kind']}: {', '.join(told)}")
     if report["churn"] is not None:
         lines.append(
             f"churn: {report['churn']['enhanced']:.1%} of enhanced labels differ in {report['churn']['other_model']}"
