@@ -24,15 +24,19 @@ def add_input_arguments(parser: argparse.ArgumentParser, max_steps: int) -> None
 
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="birq_pca", description=__doc__, allow_abbrev=False)
-    add_input_arguments(parser, max_steps=1_000_000)
+    add_input_arguments(parser, max_steps=100_000)
     return parser
 
 
 def main() -> None:
     args, train_arguments = get_parser().parse_known_args()
+    import torch
+
     from espnet2_birq.labels.statistics import FeatureMoments
     from espnet2_birq.tasks.inputs import anchor_vectors, configured_model
 
+    # One utterance at a time is too little work to share: with two threads it takes longer, on a busy machine by far.
+    torch.set_num_threads(1)
     model, _ = configured_model(args.config, train_arguments)
     moments = FeatureMoments(model.anchor.size)
     for vectors in anchor_vectors(model, args.data_dir, args.fs, args.max_steps):
