@@ -20,6 +20,7 @@ from espnet2_birq.labels.frozen import settle_frozen
 from espnet2_birq.labels.selection import at_least_float32, exact_dtype
 from espnet2_birq.loss import BiRQLoss, CodebookDistillation, Penalty
 from espnet2_birq.masking import SpanMasker
+from espnet2_birq.train.guard import TrainingGuard
 
 # Masks and noise of every validation batch start from here, so that validation losses are comparable over epochs.
 VALIDATION_SEED = 20250918
@@ -43,6 +44,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         distillation: trains a second codebook for the anchoring label, or None.
         distilled_layers: the layers that it learns from, counted from 1.
         accumulation: batches per optimizer step (ESPnet's ``accum_grad``), so that schedules count optimizer steps.
+        guard: watches the training statistics, or None.
         extract_feats_in_collect_stats: whether ESPnet's statistics stage computes features.
     """
 
@@ -62,6 +64,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         distillation: CodebookDistillation | None = None,
         distilled_layers: Sequence[int] = (),
         accumulation: int = 1,
+        guard: TrainingGuard | None = None,
         extract_feats_in_collect_stats: bool = True,
     ) -> None:
         super().__init__(
@@ -85,6 +88,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         self.distillation = distillation
         self.distilled_layers = tuple(distilled_layers)
         self.accumulation = accumulation
+        self.guard = guard
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
         self.register_load_state_dict_pre_hook(_settle_labels)
 
@@ -97,7 +101,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         steps of all of them.
 
         Raises:
-            BadInputError: if an utterance is too short to give one encoder step.
+            BadInputError: if an utterance is too short to give one encoder step, or the guard stops the run.
         """
         generator = None
         if not self.training:
@@ -139,6 +143,8 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         stats["loss"] = loss.detach()
         stats["masked_share"] = masked_steps / steps_B.sum()
         if self.training:
+            if self.guard is not None:
+                self.guard.update(stats)
             self.global_step += 1
         return force_gatherable((loss, stats, masked_steps), loss.device)
 

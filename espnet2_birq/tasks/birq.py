@@ -21,6 +21,7 @@ from espnet2_birq.tasks.choices import (
     OWN_CHOICES,
     anchor_choices,
     distillation_choices,
+    guard_choices,
     label_source_choices,
     masker_choices,
     penalty_choices,
@@ -44,8 +45,9 @@ DEFAULTS = {
 class BiRQTask(ssl.SSLTask):
     """Pretraining from audio alone; no token list, no text.
 
-    Adds the groups ``masker``, ``anchor``, ``quantizer``, ``label_source``, ``penalty`` and ``distillation`` (each with
-    its ``_conf``) to those of ESPnet's SSL task, of which ``loss``, ``util`` and ``specaug`` have no meaning here.
+    Adds the groups ``masker``, ``anchor``, ``quantizer``, ``label_source``, ``penalty``, ``distillation`` and ``guard``
+    (each with its ``_conf``) to those of ESPnet's SSL task, of which ``loss``, ``util`` and ``specaug`` have no meaning
+    here.
     """
 
     class_choices_list = [*ssl.SSLTask.class_choices_list, *OWN_CHOICES]
@@ -157,6 +159,13 @@ class BiRQTask(ssl.SSLTask):
             distillation=distillation,
             distilled_layers=distilled,
             accumulation=args.accum_grad,
+            guard=build(
+                guard_choices,
+                args.guard,
+                args.guard_conf,
+                num_codes=quantizer.num_codes,
+                enhanced_codes=source.num_codes,
+            ),
         )
         if args.init is not None:
             initialize(model, args.init)

@@ -19,6 +19,7 @@ from espnet2_birq.loss import CodebookDistillation, ConstantPenalty, LinearPenal
 from espnet2_birq.masking import SpanMasker
 from espnet2_birq.tasks.stacking import FrameStacking
 from espnet2_birq.tasks.teacher import TeacherLayer
+from espnet2_birq.train.guard import TrainingGuard
 
 ssl.model_choices.classes["birq"] = ESPnetBiRQModel
 ssl.preencoder_choices.classes["stacking"] = FrameStacking
@@ -57,6 +58,7 @@ distillation_choices = ClassChoices(
     default=None,
     optional=True,
 )
+guard_choices = ClassChoices("guard", {"statistics": TrainingGuard}, type_check=TrainingGuard, default="statistics")
 
 OWN_CHOICES = (
     masker_choices,
@@ -65,4 +67,5 @@ OWN_CHOICES = (
     label_source_choices,
     penalty_choices,
     distillation_choices,
+    guard_choices,
 )
