@@ -103,4 +103,6 @@ class BiRQTrainer(Trainer):
     @staticmethod
     def _cpu_autocast(options: BiRQTrainerOptions) -> AbstractContextManager[None]:
         reduced = options.ngpu == 0 and options.cpu_dtype == "bfloat16"
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced)
+        # The context spans an epoch, and autocast's cache of cast weights lives as long as its context: with it, every
+        # step of the epoch would run on the weights of the first.
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced, cache_enabled=False)
