@@ -122,6 +122,19 @@ def test_a_label_does_not_depend_on_the_steps_beside_it(distance: str) -> None:
         assert torch.equal(quantizer(features[start:stop]), together[start:stop])
 
 
+def test_a_label_between_two_codes_does_not_depend_on_the_steps_beside_it() -> None:
+    """Every feature lies half-way between two codes, up to the rounding of float32."""
+    quantizer = RandomProjectionQuantizer(37, code_dim=5, num_codes=400)
+    features = torch.randn(200, 37)
+    middle, arm = quantizer.encode(features.double())[0], 0.01 * torch.randn(200, 5)
+    quantizer.codebook[0, 0::2] = (middle + arm).float()
+    quantizer.codebook[0, 1::2] = (middle - arm).float()
+    together = quantizer(features)
+    assert torch.equal(together[:, 0] // 2, torch.arange(200))
+    for t in range(200):
+        assert torch.equal(quantizer(features[t : t + 1]), together[t : t + 1])
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_labels_do_not_depend_on_autocast(dtype: torch.dtype) -> None:
     quantizer = RandomProjectionQuantizer(80, num_codes=2048)
