@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 
 lang=en
-subset=all
+subset=10min
 for ((number = 1; number <= $#; number++)); do
     following=$((number + 1))
     case ${!number} in

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 lang=en    # language of fine-tuning and test
-subset=all # how much of its transcribed training speech
+subset=10min # how much of its transcribed training speech
 options=()
 while (($# > 0)); do
     case $1 in
@@ -45,4 +45,6 @@ exec ./birq.sh \
     --asr_config ../../../conf/train_asr_ctc_cpu.yaml \
     --inference_config ../../../conf/decode_ctc_greedy.yaml \
     --token_type char \
+    --transfer_layers 3 \
+    --inference_asr_model valid.cer_ctc.best.pth \
     "${options[@]}"
