@@ -94,7 +94,7 @@ unique() { # NAMES...: prints each once, in order
 tag_of() { # CONFIG ARGUMENTS: prints a folder name made from them
     local tag
     tag=$(basename "${1:-default}")
-    echo "${tag%.*}$(sed -e 's/--/_/g' -e 's/[ |=/]//g' <<< "$2")"
+    echo "${tag%.*}$(sed -e 's/--/_/g' -e 's/[^A-Za-z0-9._+-]//g' <<< "$2")"
 }
 
 fs=${fs/%k/000}
@@ -306,13 +306,20 @@ statistics_of_ssl() { # leaves their folder in ssl_stats
         --scp "${dumpdir}/raw/${train_set}/wav.scp" --scp "${dumpdir}/raw/${valid_set}/wav.scp")
     normalisation "${ssl_config}" "${ssl_args}" "${ssl_stats}"
     LABEL_STATISTICS=()
-    if [[ $(setting quantizer "${ssl_config}" "${ssl_args}") == pca_projection ]]; then
-        LABEL_STATISTICS=(--quantizer_conf "statistics=${ssl_stats}/pca_${ssl_tag}.npz")
-    fi
+    case $(setting quantizer "${ssl_config}" "${ssl_args}") in
+        pca_projection)
+            label_command=birq_pca
+            LABEL_STATISTICS=(--quantizer_conf "statistics=${ssl_stats}/pca_${ssl_tag}.npz")
+            ;;
+        centroids)
+            label_command=birq_kmeans
+            LABEL_STATISTICS=(--quantizer_conf "centroids=${ssl_stats}/centroids_${ssl_tag}.npz")
+            ;;
+    esac
 }
 
 stage_6() { # pretraining statistics
-    local arguments=${ssl_args} pca
+    local arguments=${ssl_args} made
     statistics_of_ssl
     if ((${#LABEL_STATISTICS[@]} > 0)); then # which this stage has yet to make
         arguments+=" --quantizer random_projection --quantizer_conf '{num_codes: 1}'"
@@ -323,12 +330,13 @@ stage_6() { # pretraining statistics
         --backend "${train_cmd}" --config "${ssl_config}" --arguments "${arguments}" --stats_dir "${ssl_stats}" \
         --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/${valid_set}"
     if ((${#LABEL_STATISTICS[@]} > 0)); then
-        pca=${LABEL_STATISTICS[1]#*=}
+        made=${LABEL_STATISTICS[1]#*=}
         words "${ssl_args}"
-        step "principal components in ${pca}" "${pca%.npz}.log" --option "args=${ssl_args}" --input "${ssl_config}" \
-            --input "${ssl_stats}/train/speech_shape" --output "${pca}" -- \
-            "${data_backend[@]}" "${pca%.npz}.log" "${python}" -m espnet2_birq.bin.birq_pca --config "${ssl_config}" \
-            --data_dir "${dumpdir}/raw/${train_set}" --fs "${fs}" --out "${pca}" "${NORMALISATION[@]}" "${WORDS[@]}"
+        step "label statistics in ${made}" "${made%.npz}.log" --option "args=${ssl_args}" --input "${ssl_config}" \
+            --input "${ssl_stats}/train/speech_shape" --output "${made}" -- \
+            "${data_backend[@]}" "${made%.npz}.log" "${python}" -m "espnet2_birq.bin.${label_command}" \
+            --config "${ssl_config}" --data_dir "${dumpdir}/raw/${train_set}" --fs "${fs}" --out "${made}" \
+            "${NORMALISATION[@]}" "${WORDS[@]}"
     fi
 }
 
