@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import logging
+import sys
+import types
 
-from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.tasks import asr
+from rapidfuzz.distance import Levenshtein
 
 from espnet2_birq.tasks.stacking import FrameStacking
 from espnet2_birq.train.trainer import BiRQTrainer
@@ -15,15 +15,18 @@ from espnet2_birq.train.trainer import BiRQTrainer
 asr.preencoder_choices.classes["stacking"] = FrameStacking
 
 
+def provide_edit_distance() -> None:
+    """Let ESPnet report error rates during training without editdistance, which has no wheels for Python 3.13."""
+    if importlib.util.find_spec("editdistance") is None:
+        substitute = types.ModuleType("editdistance")
+        substitute.eval = Levenshtein.distance  # type: ignore[attr-defined]
+        sys.modules["editdistance"] = substitute
+
+
 class BiRQASRTask(asr.ASRTask):
     """Fine-tuning: what ESPnet's ASR task does, with crash-safe checkpoints and CPU autocast."""
 
     trainer = BiRQTrainer
 
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
-        """ESPnet's model; without error rates during training where their package cannot be had (Python 3.13)."""
-        if importlib.util.find_spec("editdistance") is None:
-            logging.warning("editdistance is not installed: no error rates are reported during training")
-            args.model_conf = {**args.model_conf, "report_cer": False, "report_wer": False}
-        return super().build_model(args)
+
+provide_edit_distance()

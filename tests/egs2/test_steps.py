@@ -50,7 +50,7 @@ def test_steps_run_once_and_say_what_they_do_and_where_the_log_is(recipe: Path) 
     first = run(recipe)
     assert first.returncode == 0, first.stderr
     assert "stage 3: copying (log: log/copy.log)" in first.stdout
-    assert "stage 3: copying: done in 0 s" in first.stdout
+    assert "stage 3: copying: done in " in first.stdout
     second = run(recipe)
     assert second.stdout.count("done before, nothing to do") == 2
 
@@ -110,7 +110,7 @@ def test_ending_the_pipeline_ends_its_command_and_the_next_run_completes(recipe:
     while not (text := (recipe / "pid").read_text()):
         time.sleep(0.02)
     process.send_signal(how)
-    process.wait(30)
+    assert process.wait(30) == (130 if how == signal.SIGTERM else -how)
     deadline = time.monotonic() + 30
     while Path(f"/proc/{text.strip()}").exists():
         assert time.monotonic() < deadline, "the command outlived the pipeline"

@@ -10,7 +10,7 @@ shift 3
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 pids=()
 # Not to leave jobs behind that write into a folder which the next run uses.
-trap 'kill "${pids[@]}" 2> /dev/null; exit 130' INT TERM
+trap 'kill "${pids[@]}" 2> /dev/null || true; exit 130' INT TERM
 for ((job = 1; job <= jobs; job++)); do
     setpriv --pdeathsig TERM "${backend[@]}" "${logfile//JOB/${job}}" "${@//JOB/${job}}" &
     pids+=($!)

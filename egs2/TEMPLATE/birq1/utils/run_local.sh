@@ -20,7 +20,7 @@ mkdir -p "$(dirname "${logfile}")"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${BIRQ_CORES:-$(nproc)}}
 setpriv --pdeathsig TERM "$@" >> "${logfile}" 2>&1 &
 child=$!
-trap 'kill "${child}" 2> /dev/null' INT TERM
+trap 'kill "${child}" 2> /dev/null || true' INT TERM
 status=0
 wait "${child}" || status=$?
 echo "# ended with status ${status} at $(date '+%Y-%m-%dT%H:%M:%S')" >> "${logfile}"

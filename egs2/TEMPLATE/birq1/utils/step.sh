@@ -31,7 +31,7 @@ run_guarded() { # LOG COMMAND...
     reporter=$!
     setpriv --pdeathsig TERM "${@:2}" &
     child=$!
-    trap 'kill "${child}" "${reporter}" 2> /dev/null; wait "${child}"; exit 130' INT TERM
+    trap 'kill "${child}" "${reporter}" 2> /dev/null || true; wait "${child}" || true; exit 130' INT TERM
     wait "${child}" || status=$?
     trap - INT TERM
     kill "${reporter}"
