@@ -28,6 +28,7 @@ def main() -> None:
     from espnet2_birq.labels.arrays import save_arrays
     from espnet2_birq.tasks.inputs import anchor_vectors, configured_model
 
+    torch.set_num_threads(1)  # as in birq_pca
     model, config = configured_model(args.config, train_arguments)
     num_codes = args.num_codes or config.quantizer_conf.get("num_codes") or 100
     vectors = torch.cat(list(anchor_vectors(model, args.data_dir, args.fs, args.max_steps, args.seed))).numpy()

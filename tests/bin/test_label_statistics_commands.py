@@ -61,7 +61,9 @@ def test_a_model_is_trained_on_the_centroids_of_cepstra(
 ) -> None:
     out = run(birq_kmeans, corpus, monkeypatch, "--num_codes", "10", "--anchor", "mfcc", "--max_steps", "90")
     assert "10 centroids of 90 steps, " in capsys.readouterr().out
-    again = run(birq_kmeans, corpus, monkeypatch, "--num_codes", "10", "--anchor", "mfcc", "--max_steps", "90")
+    # The number may also stand in the configuration, beside a file that is only being made.
+    options = ["--quantizer", "centroids", "--quantizer_conf", f"{{centroids: {out}, num_codes: 10}}"]
+    again = run(birq_kmeans, corpus, monkeypatch, "--anchor", "mfcc", "--max_steps", "90", *options)
     model = build_tiny(anchor="mfcc", quantizer="centroids", quantizer_conf={"centroids": str(again)})
     assert model.loss.quantizer.codebook.shape == (1, 10, 39)
     assert np.array_equal(np.load(out)["centroids"], np.load(again)["centroids"])

@@ -32,3 +32,5 @@ def test_centroids_of_other_features_are_refused(tmp_path: Path) -> None:
     save_arrays(tmp_path / "km.npz", centroids=np.zeros((5, 7)))
     with pytest.raises(ValueError, match=r"of shape \(5, 7\), the anchor's features are 9 wide; run birq_kmeans"):
         CentroidQuantizer(9, str(tmp_path / "km.npz"))
+    with pytest.raises(ValueError, match=r"num_codes is 8, but .*km\.npz holds 5 centroids"):
+        CentroidQuantizer(7, str(tmp_path / "km.npz"), num_codes=8)
