@@ -5,6 +5,8 @@
 #    9 ASR statistics   10 ASR training   11 decoding   12 scoring   13 pack   14 upload
 # Run in the folder of a recipe, usually by its run.sh. A stage that is finished for the same options and inputs is not
 # run again.
+
+# shellcheck disable=SC2329  # the stages are called by their number
 set -euo pipefail
 
 . ./path.sh
@@ -545,12 +547,15 @@ stage_14() { # upload
 
 # ------------------------------------------------------------------------------------------------------------- run
 
-[[ ${use_ssl} == true ]] || skip_stages+=" 6 7 8"
-for ((stage_now = stage > 0 ? stage : 1; stage_now <= stop_stage && stage_now <= 14; stage_now++)); do
-    if [[ " ${skip_stages} " == *" ${stage_now} "* ]]; then
-        log "stage ${stage_now}: left out"
-    else
-        "stage_${stage_now}"
-    fi
-done
-log "stages ${stage} to ${stop_stage} are done"
+{ # read to its end before it starts, so that this file may be edited while it runs
+    [[ ${use_ssl} == true ]] || skip_stages+=" 6 7 8"
+    for ((stage_now = stage > 0 ? stage : 1; stage_now <= stop_stage && stage_now <= 14; stage_now++)); do
+        if [[ " ${skip_stages} " == *" ${stage_now} "* ]]; then
+            log "stage ${stage_now}: left out"
+        else
+            "stage_${stage_now}"
+        fi
+    done
+    log "stages ${stage} to ${stop_stage} are done"
+    exit 0
+}
