@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from espnet2_birq.corpus.tables import write_text_atomically
-from espnet2_birq.decode.results import comparison_table, results_markdown
+from espnet2_birq.decode.results import comparison_csv, comparison_table, results_markdown
 from espnet2_birq.errors import BadInputError, run_command
 
 
@@ -16,6 +16,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--compare", nargs="+", metavar="NAME=FOLDER", help="experiments; the first is the reference")
     parser.add_argument("--set", nargs="+", default=[], metavar="SET", help="compare: test sets")
     parser.add_argument("--decoding", help="compare: name of the decoding folder, when there are several")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="compare: write the raw rows here, too")
     return parser
 
 
@@ -37,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         if not separator:
             raise BadInputError(f"--compare {entry}: expected NAME=FOLDER, e.g. BiRQ=exp/asr_x")
         systems[name] = Path(folder)
+    if args.csv is not None:
+        write_text_atomically(args.csv, comparison_csv(systems, args.decoding, args.set))
     print("\n\n".join(comparison_table(systems, args.decoding, test_set) for test_set in args.set))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
+import io
 import json
 import platform
 import random
@@ -188,6 +190,25 @@ def comparison_table(systems: Mapping[str, Path], decoding: str | None, test_set
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def comparison_csv(systems: Mapping[str, Path], decoding: str | None, test_sets: Sequence[str]) -> str:
+    """The raw rows behind `comparison_table`: one line per system, set and kind of error.
+
+    Raises:
+        BadInputError: if a score is missing or the decoding is not unique.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["system", "set", "kind", *COLUMNS])
+    for test_set in test_sets:
+        for name, experiment in systems.items():
+            for kind in KINDS:
+                path = _decoded(experiment, decoding, test_set) / f"score_{kind.lower()}" / "result.json"
+                if kind != "TER" or path.exists():
+                    result = read_result(path)
+                    writer.writerow([name, test_set, kind, *(result[column] for column in COLUMNS)])
+    return stream.getvalue()
 
 
 def _decoded(experiment: Path, decoding: str | None, test_set: str) -> Path:

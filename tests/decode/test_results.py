@@ -66,6 +66,15 @@ def test_the_comparison_gives_relative_changes_with_intervals(expdir: Path) -> N
     assert rows[3][2].startswith("-75.0 % [")
 
 
+def test_the_raw_rows_of_a_comparison_are_the_scores(expdir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    birq_results.main(["--compare", f"BiRQ={expdir / 'asr_b'}", "--set", "test", "--csv", str(path)])
+    lines = path.read_text().splitlines()
+    assert lines[0] == "system,set,kind,Snt,Wrd,Corr,Sub,Del,Ins,Err,S.Err"
+    assert lines[1].startswith("BiRQ,test,WER,20,80,")
+    assert lines[1].endswith(",6.25,25.0")
+
+
 def test_intervals_hold_the_estimate_and_are_the_same_every_time() -> None:
     def result(errors: list[int]) -> dict:
         rate = 100.0 * sum(errors) / (4 * len(errors))

@@ -22,7 +22,7 @@ tag=demo_${lang}_${subset}
 ./run.sh --stage 9 --stop_stage 12 --asr_tag "${tag}_scratch" --use_ssl false "$@"
 
 echo
-python3 -m espnet2_birq.bin.birq_results --set "test_${lang}" \
+python3 -m espnet2_birq.bin.birq_results --set "test_${lang}" --csv "exp/demo_${lang}_${subset}.csv" \
     --compare "random weights=exp/asr_${tag}_scratch" "BiRQ pretraining=exp/asr_${tag}_birq"
 echo
 echo "Figures: $(pwd -P)/exp/ssl_*/diagnostics and exp/{ssl,asr}_*/images; all error rates: exp/RESULTS.md."
