@@ -51,7 +51,9 @@ def _followed(path: Path) -> Path:
 def ssl_contents(exp: Path) -> Contents:
     """The exported encoder of a pretraining, with its diagnostics and the configuration it was trained by."""
     export = exp / "export"
-    extra = [exp / "config.yaml", *sorted((exp / "diagnostics").glob("*")), *sorted((exp / "images").glob("*.png"))]
+    # Where the encoder comes from, and the statistics that its configuration names when it normalises by them.
+    extra = [exp / "config.yaml", export / "export.json", export / "feats_stats.npz"]
+    extra += [*sorted((exp / "diagnostics").glob("*")), *sorted((exp / "images").glob("*.png"))]
     return Contents(
         {"ssl_train_config": _existing(export / "config.yaml", 8)},
         {"ssl_model_file": _existing(export / "encoder.pth", 8)},

@@ -16,6 +16,7 @@ import yaml
 
 from espnet2_birq.errors import BadInputError
 from espnet2_birq.hub.export import export_encoder
+from espnet2_birq.hub.pack import ssl_contents
 
 STACKING = {
     "preencoder": "stacking",
@@ -89,10 +90,13 @@ def test_global_statistics_travel_with_the_encoder(
     path = tmp_path / "somewhere.npz"
     np.savez(path, count=50, sum=frames.sum(0), sum_square=(frames**2).sum(0))
     experiment = write_experiment(normalize="global_mvn", normalize_conf={"stats_file": str(path)})
-    export_encoder(experiment, "latest.pth", tmp_path / "export")
+    export_encoder(experiment, "latest.pth", experiment / "export")
     path.unlink()
-    settings = yaml.safe_load((tmp_path / "export/config.yaml").read_text())
-    assert settings["normalize_conf"]["stats_file"] == str(tmp_path / "export/feats_stats.npz")
+    settings = yaml.safe_load((experiment / "export/config.yaml").read_text())
+    assert settings["normalize_conf"]["stats_file"] == str(experiment / "export/feats_stats.npz")
+    assert {experiment / "export/feats_stats.npz", experiment / "export/export.json"} <= set(
+        ssl_contents(experiment).extra
+    )
     with pytest.raises(BadInputError, match="somewhere.npz: no such file"):
         export_encoder(experiment, "latest.pth", tmp_path / "again")
 
