@@ -124,7 +124,7 @@ def test_every_rank_has_the_same_codes_before_and_behind_a_move(tmp_path: object
         subprocess.Popen([*command, str(rank), f"{tmp_path}/store"], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    printed = [rank.communicate(timeout=100)[0].split() for rank in ranks]
+    printed = [rank.communicate(timeout=300)[0].split() for rank in ranks]
     alone, generator = quantizer(), torch.Generator().manual_seed(3)
     drawn = alone.fingerprint()
     train(alone, [torch.randn(40, 6, generator=generator) for _ in range(3)])
