@@ -144,7 +144,7 @@ CURVE_PANELS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "loss": (False, ("loss_anchoring", "loss_enhanced")),
     "masked accuracy": (False, ("acc_anchoring", "majority_anchoring", "acc_enhanced", "enhanced_agreement")),
     "perplexity": (True, ("anchoring_code_perplexity", "enhanced_code_perplexity", "enhanced_perplexity")),
-    "gradient norm": (True, ("grad_norm",)),
+    "gradient norm": (False, ("grad_norm",)),
 }
 
 

@@ -7,6 +7,7 @@ learning, and ESPnet passes over steps that are not finite. All of it shows in s
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -18,6 +19,7 @@ WATCHED = (
     "loss",
     "anchoring_code_perplexity",
     "majority_anchoring",
+    "loss_enhanced",
     "acc_enhanced",
     "enhanced_perplexity",
     "enhanced_agreement",
@@ -25,6 +27,8 @@ WATCHED = (
 )
 # The first check comes early: its averages are what later ones are compared with.
 START_STEPS = 10
+# How much above ln N the enhanced label's loss may lie, in nats; a new head starts a little above.
+WORSE_THAN_GUESSING = 0.2
 
 
 class TrainingGuard:
@@ -154,6 +158,13 @@ class TrainingGuard:
                 "dead enhanced codebook",
                 f"{codes:.1f} of {count} codes in use (perplexity): nearly all steps have one label; set "
                 "label_source_conf normalization: utterance, gradient: false, or another layer",
+            )
+        if self.steps > START_STEPS and mean["loss_enhanced"] > math.log(count) + WORSE_THAN_GUESSING:
+            yield (
+                "enhanced labels that are not predicted",
+                f"their loss is {mean['loss_enhanced']:.2f}, above the {math.log(count):.2f} of guessing: the head "
+                "follows the anchoring labels, which name other codes for the same sound; set label_source_conf head: "
+                "separate or gradient: true, or raise w1 of penalty_conf",
             )
         agreement, perplexity = mean["enhanced_agreement"], mean["enhanced_perplexity"]
         if above_chance(agreement, count) < self.min_agreement:

@@ -15,6 +15,7 @@ HEALTHY = {
     "loss": 9.0,
     "anchoring_code_perplexity": 60.0,
     "majority_anchoring": 0.1,
+    "loss_enhanced": 5.2,
     "acc_enhanced": 0.02,
     "enhanced_perplexity": 1.8,
     "enhanced_agreement": 0.7,
@@ -154,12 +155,23 @@ def test_each_trouble_is_named_once_with_an_option_to_change(
     assert "_conf " in line
 
 
+def test_labels_that_a_shared_head_cannot_predict_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Recorded on DebVox with w1 : w2 = 0.1 : 2.4, one head and no label gradients: the loss rises above ln 256."""
+    guard = TrainingGuard(256, check_every=50)
+    for loss in (5.43, 5.47, 5.65, 5.80, 5.88):
+        for _ in range(100):
+            guard.update(stats(loss_enhanced=loss))
+    (line,) = lines(caplog)
+    assert "enhanced labels that are not predicted at training step 350" in line
+    assert "head: separate" in line
+
+
 def test_sharp_labels_of_every_codebook_size_pass(caplog: pytest.LogCaptureFixture) -> None:
     """Perplexity and agreement measured for raw distances and tau 0.5."""
     measured = {16: (1.31, 0.858), 128: (1.69, 0.75), 1024: (2.35, 0.595), 8192: (3.58, 0.345)}
     for num_codes, (perplexity, agreement) in measured.items():
         guard = TrainingGuard(num_codes, check_every=1)
-        guard.update(stats(enhanced_perplexity=perplexity, enhanced_agreement=agreement))
+        guard.update(stats(enhanced_perplexity=perplexity, enhanced_agreement=agreement, loss_enhanced=2.0))
     assert lines(caplog) == []
 
 
