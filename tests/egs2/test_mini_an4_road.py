@@ -127,7 +127,7 @@ def test_a_killed_pretraining_goes_on_behind_its_last_epoch(recipe: Path) -> Non
         ["./run.sh", *arguments], cwd=recipe, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
     )
     folder = recipe / "exp/ssl_killed"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not (folder / "3epoch.pth").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
