@@ -133,6 +133,7 @@ ssl_tag=${ssl_tag:-$(tag_of "${ssl_config}" "${ssl_args}")${speed_perturb_factor
 ssl_exp=${ssl_exp:-${expdir}/ssl_${ssl_tag}}
 if [[ -z ${asr_tag} ]]; then
     asr_tag=$(tag_of "${asr_config}" "${asr_args}")
+    [[ ${token_type} == char ]] || asr_tag+=_${token_type}${nbpe}
     [[ ${asr_train_set} == "${train_set}" ]] || asr_tag+=_${asr_train_set}
     [[ ${asr_train_set} != "${train_set}" || -z ${speed_perturb_factors} ]] || asr_tag+=_sp
     if [[ ${use_ssl} == true ]]; then
