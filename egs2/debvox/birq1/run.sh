@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# DebVox: pretraining on 5.5 h of recorded speech in seven languages, fine-tuning on one of them.
+# DebVox: pretraining on 5.4 h of recorded speech in seven languages, fine-tuning on one of them.
 #     ./run.sh [--lang en|es|fr|it|ru|cs|nl] [--subset all|1h|10min] [any option of birq.sh; ./run.sh --help lists them]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
