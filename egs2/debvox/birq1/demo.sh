@@ -24,6 +24,7 @@ tag=demo_${lang}_${subset}
 echo
 python3 -m espnet2_birq.bin.birq_results --set "test_${lang}" --csv "exp/demo_${lang}_${subset}.csv" \
     --compare "random weights=exp/asr_${tag}_scratch" "BiRQ pretraining=exp/asr_${tag}_birq"
+echo "Where the interval of a change holds 0, this test set does not show a difference."
 echo
 echo "Figures: $(pwd -P)/exp/ssl_*/diagnostics and exp/{ssl,asr}_*/images; all error rates: exp/RESULTS.md."
 echo "The demo took $((SECONDS / 60)) min $((SECONDS % 60)) s."
