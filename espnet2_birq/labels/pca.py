@@ -52,8 +52,6 @@ class PCAProjectionQuantizer(Quantizer):
     ) -> None:
         if num_codes < 1 or num_codebooks < 1:
             raise ValueError(f"num_codes and num_codebooks must be at least 1, got {num_codes} and {num_codebooks}")
-        if codebook_scale <= 0:
-            raise ValueError(f"codebook_scale must be positive, got {codebook_scale}")
         components = PrincipalComponents.load(statistics)
         if len(components.mean) != input_dim:
             raise ValueError(

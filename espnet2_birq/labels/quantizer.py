@@ -147,8 +147,6 @@ class RandomProjectionQuantizer(Quantizer):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if codebook_scale <= 0:
-            raise ValueError(f"codebook_scale must be positive, got {codebook_scale}")
         generator = torch.Generator().manual_seed(seed)
         projection = draw_projection(num_codebooks, input_dim, code_dim, generator)
         codebook = draw_codebook(num_codebooks, num_codes, code_dim, distance, codebook_scale, generator)
@@ -178,7 +176,13 @@ def draw_projection(groups: int, input_dim: int, code_dim: int, generator: torch
 def draw_codebook(
     groups: int, num_codes: int, code_dim: int, distance: str, scale: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """(G, num_codes, code_dim) random codes: N(0, scale^2), or of length ``scale`` when the distance is l2."""
+    """(G, num_codes, code_dim) random codes: N(0, scale^2), or of length ``scale`` when the distance is l2.
+
+    Raises:
+        ValueError: if the scale, a quantizer's ``codebook_scale``, is not positive.
+    """
+    if scale <= 0:
+        raise ValueError(f"codebook_scale must be positive, got {scale}")
     codebook = torch.randn(groups, num_codes, code_dim, generator=generator)
     return scale * (unit_norm(codebook) if distance == "l2" else codebook)
 
