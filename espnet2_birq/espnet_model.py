@@ -176,7 +176,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         view, enhanced = lower_layers(self.encoder, self.label_layer), self.loss.enhanced
         gradient = bool(enhanced.gradient) if gradient is None else gradient
         with evaluation_mode(view), torch.set_grad_enabled(torch.is_grad_enabled() and gradient):
-            hidden_BTH = self._encode(features_BFD, lengths_B, view)
+            hidden_BTH = self.encoder_output(features_BFD, lengths_B, view)
             if enhanced.normalization == "utterance":
                 with torch.autocast(hidden_BTH.device.type, enabled=False):
                     hidden_BTH = normalize_utterances(hidden_BTH, self.subsampling.steps(lengths_B))
@@ -191,7 +191,11 @@ class ESPnetBiRQModel(ESPnetSSLModel):
         feats, feats_lengths = self._extract_feats(speech, speech_lengths)
         return {"feats": feats, "feats_lengths": feats_lengths}
 
-    def _encode(self, features_BFD: torch.Tensor, lengths_B: torch.Tensor, encoder: AbsEncoder) -> torch.Tensor:
+    def encoder_output(
+        self, features_BFD: torch.Tensor, lengths_B: torch.Tensor, encoder: AbsEncoder | None = None
+    ) -> torch.Tensor:
+        """Output (B, T, H) of the encoder, or of a view of it, on features (B, F, D)."""
+        encoder = self.encoder if encoder is None else encoder
         if self.preencoder is not None:
             features_BFD, lengths_B = self.preencoder(features_BFD, lengths_B)
         return encoder(features_BFD, lengths_B)[0]
@@ -201,7 +205,7 @@ class ESPnetBiRQModel(ESPnetSSLModel):
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Output of the encoder, and of the layers that a second codebook is distilled from."""
         if self.distillation is None:
-            return self._encode(features_BFD, lengths_B, self.encoder), []
+            return self.encoder_output(features_BFD, lengths_B), []
         if self.preencoder is not None:
             features_BFD, lengths_B = self.preencoder(features_BFD, lengths_B)
         (encoded_BTD, layers_BTH), *_ = self.encoder(features_BFD, lengths_B, return_all_hs=True)

@@ -74,18 +74,11 @@ def all_layers(model: ESPnetBiRQModel, features_BFD: torch.Tensor, lengths_B: to
         for number, layer in enumerate(model.encoder.encoders, 1)
     ]
     try:
-        output_BTH = encode(model, features_BFD, lengths_B)
+        output_BTH = model.encoder_output(features_BFD, lengths_B)
     finally:
         for handle in handles:
             handle.remove()
     return outputs | {"output": output_BTH}
-
-
-def encode(model: ESPnetBiRQModel, features_BFD: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-    """The encoder's output on given features, (B, T, H)."""
-    if model.preencoder is not None:
-        features_BFD, lengths_B = model.preencoder(features_BFD, lengths_B)
-    return model.encoder(features_BFD, lengths_B)[0]
 
 
 def enhanced_codes(model: ESPnetBiRQModel, hidden_SH: torch.Tensor) -> torch.Tensor:
@@ -174,7 +167,7 @@ def _predict(
     steps_B, valid_BT = valid_steps(model, lengths_B)
     masked_BT = model.masker.draw(steps_B, valid_BT.size(1), generator)
     masked_BF = model.subsampling.mask_frames(masked_BT, features_BFD.size(1))
-    encoded_SD = encode(model, model.masker.fill(features_BFD, masked_BF, generator), lengths_B)[masked_BT]
+    encoded_SD = model.encoder_output(model.masker.fill(features_BFD, masked_BF, generator), lengths_B)[masked_BT]
     masked_S, loss = masked_BT[valid_BT], model.loss
     for kind, codes_SG in labels.items():
         separate = kind == "enhanced" and loss.enhanced_head is not None

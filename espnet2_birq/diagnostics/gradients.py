@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_birq.diagnostics.collect import SEED, encode, valid_steps
+from espnet2_birq.diagnostics.collect import SEED, valid_steps
 from espnet2_birq.diagnostics.utterances import Utterance, padded
 from espnet2_birq.espnet_model import ESPnetBiRQModel
 from espnet2_birq.loss import hard_cross_entropy, soft_cross_entropy
@@ -92,7 +92,7 @@ def _batch_gradients(
     steps_B, valid_BT = valid_steps(model, lengths_B)
     masked_BT = model.masker.draw(steps_B, valid_BT.size(1), generator)
     masked_BF = model.subsampling.mask_frames(masked_BT, features_BFD.size(1))
-    encoded_SD = encode(model, model.masker.fill(features_BFD, masked_BF, generator), lengths_B)[masked_BT]
+    encoded_SD = model.encoder_output(model.masker.fill(features_BFD, masked_BF, generator), lengths_B)[masked_BT]
     codes_SG = loss.quantizer(model.anchor_vectors(features_BFD, lengths_B, valid_BT.size(1))[masked_BT])
     logits_GSN = loss.logits(encoded_SD)
     gradients = {"anchoring": _flat_gradient(hard_cross_entropy(logits_GSN, codes_SG), model)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_birq.decode.scoring import align, split_characters
-from espnet2_birq.diagnostics.collect import encode, valid_steps
+from espnet2_birq.diagnostics.collect import valid_steps
 from espnet2_birq.diagnostics.utterances import Utterance, batches, padded
 from espnet2_birq.espnet_model import ESPnetBiRQModel
 
@@ -43,7 +43,7 @@ def output_vectors(model: ESPnetBiRQModel, utterances: list[Utterance], most_sam
     for batch in batches(utterances, most_samples):
         features_BFD, lengths_B = model.features(*padded(batch))
         steps_B, valid_BT = valid_steps(model, lengths_B)
-        parts = encode(model, features_BFD, lengths_B)[valid_BT].float().split(steps_B.tolist())
+        parts = model.encoder_output(features_BFD, lengths_B)[valid_BT].float().split(steps_B.tolist())
         vectors |= {utterance.name: part for utterance, part in zip(batch, parts, strict=True)}
     return vectors
 
